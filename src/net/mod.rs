@@ -1,0 +1,1 @@
+//! Transport: TCP, TLS, WebSocket, HTTP/1.1, DNS. Knows no venue.

@@ -1,0 +1,2 @@
+//! Operating-system calls: the only unsafe code of the crate.
+#![allow(unsafe_code)]
