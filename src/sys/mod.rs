@@ -1,2 +1,4 @@
 //! Operating-system calls: the only unsafe code of the crate.
 #![allow(unsafe_code)]
+
+pub(crate) mod lanes;
