@@ -1,1 +1,3 @@
 //! Order books: sides, synchronisation, checksums.
+
+pub mod side;
