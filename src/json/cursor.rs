@@ -859,7 +859,7 @@ fn number_len(text: &[u8]) -> Option<usize> {
 }
 
 /// The magnitude of an integer, and whether it is negative.
-fn integer(text: &[u8], signed: bool) -> Result<(u64, bool), DecimalError> {
+pub(super) fn integer(text: &[u8], signed: bool) -> Result<(u64, bool), DecimalError> {
     let (digits, negative) = match text {
         [b'-', digits @ ..] if signed => (digits, true),
         _ => (text, false),

@@ -5,8 +5,10 @@
 //! Their leaves have the same names. Neither panics nor allocates without bound on any bytes.
 
 mod cursor;
+mod doc;
 
 pub use cursor::{Cursor, DEPTH_MAX, Kind, unescape};
+pub use doc::{Doc, DocParser, Elements, Entries, Node};
 
 use crate::decimal::DecimalError;
 use std::{error::Error, fmt};
@@ -46,6 +48,8 @@ pub enum JsonErrorKind {
     },
     /// More levels than the caller has room for.
     LevelsMax,
+    /// A member or element that has to be there is not.
+    Missing,
 }
 
 impl fmt::Display for JsonError {
@@ -65,6 +69,7 @@ impl fmt::Display for JsonError {
                     }
                 }
             }
+            JsonErrorKind::Missing => f.write_str("a member or element is missing")?,
             JsonErrorKind::LevelsMax => f.write_str("more levels than allowed")?,
         }
         write!(f, " at byte {}", self.offset)
