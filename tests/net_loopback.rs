@@ -1,6 +1,7 @@
 //! The links of `net/` against real sockets on loopback: honest servers made of tungstenite and rustls, and hostile ones
 //! written by hand. Every wait has a deadline.
 #![cfg(feature = "sim")]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -261,3 +261,48 @@ fn raw_address(addr: SocketAddr) -> (libc::sockaddr_storage, libc::socklen_t) {
     };
     (storage, len as libc::socklen_t)
 }
+
+/// How a network card merges interrupts on receiving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Coalescing {
+    /// How long an interrupt may be held back, in microseconds.
+    pub rx_us: u32,
+    /// Whether the card changes that by itself.
+    pub adaptive: bool,
+}
+
+/// Asks how the network card of that name merges interrupts.
+///
+/// # Errors
+/// When there is no such device, or its driver does not tell.
+pub fn coalescing(device: &str) -> io::Result<Coalescing> {
+    /// `ETHTOOL_GCOALESCE` of linux/ethtool.h.
+    const GET_COALESCE: u32 = 0x0000_000e;
+    /// `struct ethtool_coalesce`: 23 numbers of 32 bits, of which we use the command, `rx_coalesce_usecs` and
+    /// `use_adaptive_rx_coalesce`.
+    const WORDS: usize = 23;
+    if device.is_empty() || device.len() > INTERFACE_BYTES_MAX {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    }
+    // SAFETY: no pointers are passed; a negative result is checked before it is used.
+    let fd = unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: `fd` was just opened, is valid, and nobody else owns it.
+    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+    let mut words = [0_u32; WORDS];
+    words[0] = GET_COALESCE;
+    // SAFETY: all-zero bytes are a valid `ifreq`.
+    let mut request: libc::ifreq = unsafe { MaybeUninit::zeroed().assume_init() };
+    for (to, from) in request.ifr_name.iter_mut().zip(device.bytes()) {
+        *to = from as libc::c_char;
+    }
+    request.ifr_ifru.ifru_data = words.as_mut_ptr().cast();
+    // SAFETY: `request` names the device and points to `words`, which has the size of the structure that the kernel reads
+    // and writes for this command; both outlive the call.
+    if unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL as _, &raw mut request) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(Coalescing { rx_us: words[1], adaptive: words[10] != 0 })
+}
