@@ -84,6 +84,12 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// The error for an object at this place that lacks a member, or whose members contradict each other.
+    #[cold]
+    pub fn missing(&self) -> JsonError {
+        JsonError::new(JsonErrorKind::Missing, self.position)
+    }
+
     /// The kind of the next value, told by its first byte. Nothing is read.
     #[inline]
     pub fn peek(&mut self) -> Kind {

@@ -48,7 +48,7 @@ pub enum JsonErrorKind {
     },
     /// More levels than the caller has room for.
     LevelsMax,
-    /// A member or element that has to be there is not.
+    /// A member or element that has to be there is not, or members contradict each other.
     Missing,
 }
 
@@ -69,7 +69,7 @@ impl fmt::Display for JsonError {
                     }
                 }
             }
-            JsonErrorKind::Missing => f.write_str("a member or element is missing")?,
+            JsonErrorKind::Missing => f.write_str("a member or element is missing or contradicts another")?,
             JsonErrorKind::LevelsMax => f.write_str("more levels than allowed")?,
         }
         write!(f, " at byte {}", self.offset)
@@ -82,5 +82,13 @@ impl JsonError {
     /// For the errors of adapters that read JSON: the kind with its place in the text.
     pub fn new(kind: JsonErrorKind, offset: usize) -> JsonError {
         JsonError { kind, offset: u32::try_from(offset).unwrap_or(u32::MAX) }
+    }
+
+    /// The finer scales of prices and amounts that would hold what was read, if that is what was wrong.
+    pub fn finer(&self) -> Option<(Option<u8>, Option<u8>)> {
+        match self.kind {
+            JsonErrorKind::Inexact { price_scale, qty_scale } => Some((price_scale, qty_scale)),
+            _ => None,
+        }
     }
 }

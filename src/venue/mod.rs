@@ -1,0 +1,216 @@
+//! Venues: what each one speaks, without a socket or a clock.
+//!
+//! A venue is a constant [`Profile`] that says all a table can say, and an adapter ([`Venue`]) for the rest: bytes in,
+//! [`Decoded`] out; commands in, bytes out. It never names a socket, a time, a retry or another venue.
+
+mod binance;
+mod decoded;
+mod profile;
+mod routes;
+
+pub use binance::{BINANCE, BINANCEJE, BINANCEUS};
+pub use decoded::{BookKind, DecodeError, Decoded, Item, Span};
+pub use profile::{MessageLimit, PingRule, Profile, RestLimit};
+pub use routes::{Route, RouteId, Routes};
+
+use crate::error::{Error, ErrorKind};
+use crate::market::Market;
+use crate::model::{Status, Timeframe, Wall};
+
+/// A kind of data, as a feed asks for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Channel {
+    /// The order book, from a snapshot and deltas.
+    Book,
+    /// The best levels of the order book, whole in each message: 5, 10 or 20 of them, say.
+    TopBook(u16),
+    /// Single trades.
+    Trades,
+    /// Trades of one taker order at one price added up.
+    AggTrades,
+    /// Rolling statistics of one market.
+    Ticker,
+    /// Rolling statistics of all markets of the venue.
+    AllTickers,
+    /// Best bid and ask of one market.
+    BidAsk,
+    /// Best bid and ask of all markets of the venue.
+    AllBidsAsks,
+    /// Candles.
+    Candles(Timeframe),
+    /// Status of the venue.
+    Status,
+}
+
+impl Channel {
+    /// True if it is one market's, false if it is the whole venue's.
+    pub fn has_market(self) -> bool {
+        !matches!(self, Channel::AllTickers | Channel::AllBidsAsks | Channel::Status)
+    }
+
+    /// The short name in tables, metrics and JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Channel::Book | Channel::TopBook(_) => "book",
+            Channel::Trades | Channel::AggTrades => "trades",
+            Channel::Ticker | Channel::AllTickers => "ticker",
+            Channel::BidAsk | Channel::AllBidsAsks => "bidask",
+            Channel::Candles(_) => "candles",
+            Channel::Status => "status",
+        }
+    }
+}
+
+/// What a REST request is for; its answer is read accordingly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Ask {
+    /// The list of markets.
+    Markets,
+    /// A book with at least this many levels a side.
+    Snapshot {
+        /// Levels a side.
+        depth: u16,
+    },
+    /// How the venue is.
+    Status,
+}
+
+/// HTTP methods that venues use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Method {
+    Get,
+    Post,
+    Put,
+    Delete,
+}
+
+impl Method {
+    /// As it stands in a request line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Method::Get => "GET",
+            Method::Post => "POST",
+            Method::Put => "PUT",
+            Method::Delete => "DELETE",
+        }
+    }
+}
+
+/// A REST request, ready to be sent to the venue's REST host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Method.
+    pub method: Method,
+    /// Path and query, percent-encoded.
+    pub target: String,
+    /// What it costs of the venue's request weight.
+    pub weight: u32,
+}
+
+/// The answer to a REST request.
+#[derive(Debug)]
+pub struct Reply<'a> {
+    /// HTTP status.
+    pub status: u16,
+    /// The body.
+    pub body: &'a [u8],
+    /// The REST weight used so far in the present window, where the venue's headers say so.
+    pub weight_used: Option<u32>,
+    /// Seconds to wait, from `Retry-After`.
+    pub retry_after_s: Option<u32>,
+}
+
+/// What a REST answer held.
+#[derive(Debug)]
+pub enum Answer {
+    /// Markets; their handles are not set yet.
+    Markets(Vec<Market>),
+    /// A book: item 0 of the [`Decoded`] that was handed in.
+    Snapshot,
+    /// Status.
+    Status(Status),
+}
+
+/// Why a REST answer could not be used.
+#[derive(Clone, Debug)]
+pub enum AnswerError {
+    /// The venue's refusal, or an answer that makes no sense.
+    Refused(Error),
+    /// A number is finer than the scales that were handed in: decode again with finer ones.
+    Decode(DecodeError),
+}
+
+/// Subscribe or unsubscribe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Act {
+    Subscribe,
+    Unsubscribe,
+}
+
+/// One venue's protocol. Implementations keep no connection state that outlives [`Venue::reset`].
+pub trait Venue: Send {
+    /// The table of the venue.
+    fn profile(&self) -> &'static Profile;
+
+    /// Forgets what belonged to the last connection. Called before each connect.
+    fn reset(&mut self) {}
+
+    /// Writes the venue's topic for a channel of a market to `out`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotSupported`] if the venue has no such channel, saying what it has instead.
+    fn topic(&self, market: Option<&Market>, channel: Channel, out: &mut String) -> Result<(), Error>;
+
+    /// The channel and the venue's symbol that a topic stands for: what [`Venue::topic`] made, and the venue's other
+    /// spellings of it. For replaying recordings.
+    fn parse_topic(&self, topic: &str) -> Option<(Channel, Option<String>)>;
+
+    /// The topic of a single message, found without knowing what was subscribed. For reading single messages.
+    fn topic_of(&self, frame: &[u8]) -> Option<String>;
+
+    /// Writes the message that subscribes to, or unsubscribes from, `topics` under the request number `id`.
+    fn subscription(&self, act: Act, topics: &[&str], id: u64, out: &mut Vec<u8>);
+
+    /// Reads one message of the stream. `out` is empty when it is called.
+    ///
+    /// # Errors
+    /// [`DecodeError`]; what `out` holds then is not to be used.
+    fn on_frame(&mut self, frame: &[u8], routes: &Routes, out: &mut Decoded) -> Result<(), DecodeError>;
+
+    /// The REST request for `ask`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotSupported`] if the venue has none.
+    fn request(&self, ask: Ask, market: Option<&Market>) -> Result<Request, Error>;
+
+    /// Reads the answer to `ask`. Levels of a snapshot are read with the scales of `route`.
+    ///
+    /// # Errors
+    /// [`AnswerError`]: the venue's refusal in unified terms, or numbers that do not fit.
+    fn on_reply(
+        &mut self,
+        ask: Ask,
+        reply: &Reply<'_>,
+        route: &Route,
+        now: Wall,
+        out: &mut Decoded,
+    ) -> Result<Answer, AnswerError>;
+}
+
+/// All venues, by ccxt id.
+pub const PROFILES: [&Profile; 3] = [&BINANCE, &BINANCEUS, &BINANCEJE];
+
+/// The profile of a venue.
+///
+/// # Errors
+/// [`ErrorKind::NotSupported`], naming the venues there are.
+pub fn profile(id: &str) -> Result<&'static Profile, Error> {
+    PROFILES.iter().find(|profile| profile.id == id).copied().ok_or_else(|| {
+        let known: Vec<&str> = PROFILES.iter().map(|profile| profile.id).collect();
+        Error::new(ErrorKind::NotSupported, format!("no venue {id:?}; there are {}", known.join(", ")))
+    })
+}

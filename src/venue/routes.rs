@@ -1,0 +1,161 @@
+//! From the topic in a message to the feed that asked for it.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use super::Channel;
+use crate::model::MarketId;
+
+/// A route within the table of one connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RouteId(pub u32);
+
+/// Where a topic leads, and what is needed to read its messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The feed, as the engine numbers them.
+    pub feed: u32,
+    /// What the topic carries.
+    pub channel: Channel,
+    /// Its market.
+    pub market: Option<MarketId>,
+    /// Decimals to read prices with.
+    pub price_scale: u8,
+    /// Decimals to read amounts with.
+    pub amount_scale: u8,
+    /// Levels a side that the book can hold; a message with more is refused.
+    pub levels_max: u32,
+}
+
+/// The topics of one connection.
+///
+/// Looked up once per message, by the text in the message: a hash of a few bytes and one compare.
+#[derive(Debug, Default)]
+pub struct Routes {
+    by_topic: HashMap<Box<[u8]>, RouteId, BuildHasherDefault<TopicHasher>>,
+    rows: Vec<Option<Route>>,
+}
+
+impl Routes {
+    /// Adds a topic, or replaces what it led to.
+    pub fn insert(&mut self, topic: &str, route: Route) -> RouteId {
+        if let Some(&id) = self.by_topic.get(topic.as_bytes()) {
+            self.rows[id.0 as usize] = Some(route);
+            return id;
+        }
+        let free = self.rows.iter().position(Option::is_none);
+        let id = match free {
+            Some(at) => {
+                self.rows[at] = Some(route);
+                RouteId(at as u32)
+            }
+            None => {
+                self.rows.push(Some(route));
+                RouteId(self.rows.len() as u32 - 1)
+            }
+        };
+        self.by_topic.insert(topic.as_bytes().into(), id);
+        id
+    }
+
+    /// Removes a topic.
+    pub fn remove(&mut self, topic: &str) {
+        if let Some(id) = self.by_topic.remove(topic.as_bytes()) {
+            self.rows[id.0 as usize] = None;
+        }
+    }
+
+    /// Removes all topics.
+    pub fn clear(&mut self) {
+        self.by_topic.clear();
+        self.rows.clear();
+    }
+
+    /// The route of a topic.
+    #[inline]
+    pub fn find(&self, topic: &[u8]) -> Option<(RouteId, &Route)> {
+        let id = *self.by_topic.get(topic)?;
+        Some((id, self.rows[id.0 as usize].as_ref()?))
+    }
+
+    /// The route behind an id.
+    #[inline]
+    pub fn route(&self, id: RouteId) -> Option<&Route> {
+        self.rows.get(id.0 as usize)?.as_ref()
+    }
+
+    /// The route behind an id, to be changed.
+    pub fn route_mut(&mut self, id: RouteId) -> Option<&mut Route> {
+        self.rows.get_mut(id.0 as usize)?.as_mut()
+    }
+
+    /// How many topics there are.
+    pub fn len(&self) -> usize {
+        self.by_topic.len()
+    }
+
+    /// True if there is none.
+    pub fn is_empty(&self) -> bool {
+        self.by_topic.is_empty()
+    }
+}
+
+/// Multiplies eight bytes at a time. Keys are topics that we chose ourselves, so nobody can aim at collisions.
+#[derive(Debug, Default)]
+struct TopicHasher(u64);
+
+const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+
+impl Hasher for TopicHasher {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) {
+        let mut state = self.0 ^ bytes.len() as u64;
+        let mut chunks = bytes.chunks_exact(8);
+        for chunk in &mut chunks {
+            let mut word = [0; 8];
+            word.copy_from_slice(chunk);
+            state = (state ^ u64::from_le_bytes(word)).wrapping_mul(MULTIPLIER).rotate_left(29);
+        }
+        let mut word = [0; 8];
+        let tail = chunks.remainder();
+        word[..tail.len()].copy_from_slice(tail);
+        self.0 = (state ^ u64::from_le_bytes(word)).wrapping_mul(MULTIPLIER);
+    }
+
+    #[inline]
+    fn write_usize(&mut self, _: usize) {
+        // The length prefix of a slice; `write` takes the length in already.
+    }
+
+    #[inline]
+    fn finish(&self) -> u64 {
+        self.0 ^ (self.0 >> 32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::VenueId;
+
+    fn route(feed: u32) -> Route {
+        let market = Some(MarketId { venue: VenueId(0), index: feed });
+        Route { feed, channel: Channel::Trades, market, price_scale: 2, amount_scale: 3, levels_max: 10 }
+    }
+
+    #[test]
+    fn topics_come_and_go_without_touching_the_others() {
+        let mut routes = Routes::default();
+        let (a, b) = (routes.insert("btcusdt@trade", route(1)), routes.insert("ethusdt@trade", route(2)));
+        assert_eq!(routes.find(b"ethusdt@trade"), Some((b, &route(2))));
+        assert_eq!(routes.find(b"ethusdt@trade1"), None);
+        routes.remove("btcusdt@trade");
+        assert_eq!(routes.find(b"btcusdt@trade"), None);
+        assert_eq!(routes.route(a), None);
+        assert_eq!(routes.insert("solusdt@trade", route(3)), a);
+        assert_eq!(routes.find(b"solusdt@trade"), Some((a, &route(3))));
+        assert_eq!(routes.find(b"ethusdt@trade"), Some((b, &route(2))));
+        assert_eq!(routes.insert("ethusdt@trade", route(4)), b);
+        assert_eq!((routes.len(), routes.route(b)), (2, Some(&route(4))));
+    }
+}
