@@ -1,0 +1,371 @@
+//! Links: which feed lives where, what is sent and confirmed, what happens when one is lost.
+
+use super::{Command, Core, LinkDown, LinkId, PONG_RESERVE, levels_max, link_mut, route_of};
+use crate::book::{Book, BookState, Rule, Sync};
+use crate::engine::feed::{Announce, BookFeed, Data, Feed, SnapshotAsk, Todo};
+use crate::engine::link::{Link, LinkPhase, Op, SentOp};
+use crate::engine::policy::RollingWindow;
+use crate::error::{Error, ErrorKind};
+use crate::model::{Cause, FeedId, FeedState, MarketId, Mono, Ring, Stamp, VenueId};
+use crate::venue::{Act, Channel};
+use std::collections::VecDeque;
+
+impl Core {
+    /// Puts a feed whose market is known onto a link with room.
+    pub(super) fn start(&mut self, id: FeedId, market: Option<MarketId>, now: Mono) {
+        let Ok(feed) = self.feeds.find(id) else { return };
+        let (venue_id, channel, depth) = (feed.venue, feed.channel, feed.depth);
+        let venue = &mut self.venues[usize::from(venue_id.0)];
+        let row = market.and_then(|market| venue.markets.market(market));
+        let mut topic = String::new();
+        if let Err(error) = venue.adapter.topic(row, channel, &mut topic) {
+            self.fail(id, error);
+            return;
+        }
+        let old_key = feed.topic.clone();
+        if *old_key != *topic {
+            if venue.topics.contains_key(topic.as_str()) {
+                let text = "the same is watched already under another spelling of the symbol";
+                let error = Error::new(ErrorKind::BadRequest, text).at(venue.profile.id).with_symbol(&feed.symbol);
+                self.fail(id, error);
+                return;
+            }
+            venue.topics.remove(&old_key);
+            venue.topics.insert(topic.as_str().into(), id);
+        }
+        let (price_scale, amount_scale) = row.map_or((0, 0), |row| (row.price_scale, row.amount_scale));
+        let halted = row.is_some_and(|row| !row.active);
+        let rule = if matches!(channel, Channel::TopBook(_)) { Rule::Replace } else { venue.profile.rule };
+        let markets = venue.markets.len();
+        let levels_max = levels_max(depth);
+        let data = match (channel, market) {
+            (Channel::Book | Channel::TopBook(_), Some(market)) => Data::Book(Box::new(BookFeed {
+                book: Book::new(market, price_scale, amount_scale, levels_max),
+                sync: Sync::new(rule),
+                ask: SnapshotAsk::None,
+                tries: 0,
+                joined: now,
+                halted,
+                asks: 0,
+                gaps: 0,
+            })),
+            (Channel::Trades | Channel::AggTrades, _) => Data::Trades(Ring::new(self.config.trades_max)),
+            (Channel::Ticker, _) => Data::Ticker(None),
+            (Channel::BidAsk, _) => Data::BidAsk(None),
+            (Channel::AllTickers, _) => Data::Tickers(vec![None; markets]),
+            (Channel::AllBidsAsks, _) => Data::BidsAsks(vec![None; markets]),
+            (Channel::Candles(_), _) => Data::Candles(Ring::new(self.config.candles_max)),
+            _ => Data::None,
+        };
+        if let Some(feed) = self.feeds.at_mut(id.slot) {
+            feed.market = market;
+            feed.topic = topic.as_str().into();
+            feed.price_scale = price_scale;
+            feed.amount_scale = amount_scale;
+            feed.data = data;
+            feed.state = FeedState::Connecting;
+            self.notes.push((id, Announce::State));
+        }
+        // One topic serves all markets of the venue, so these need the list of markets to tell them apart.
+        if !channel.has_market() && !self.has_markets(venue_id) {
+            self.load_markets(venue_id, now);
+        }
+        let link = self.link_with_room(venue_id, now);
+        self.join(link, id, &topic, now);
+    }
+
+    pub(super) fn link_with_room(&mut self, venue_id: VenueId, now: Mono) -> LinkId {
+        let venue = &self.venues[usize::from(venue_id.0)];
+        for id in &venue.links {
+            if let Some((_, Some(link))) = self.links.get(id.slot as usize)
+                && link.feeds.len() < venue.streams_max
+            {
+                return *id;
+            }
+        }
+        let link = Link {
+            venue: venue_id,
+            adapter: (venue.profile.open)(),
+            routes: Default::default(),
+            feeds: Vec::new(),
+            phase: LinkPhase::Backoff(now),
+            ops: VecDeque::new(),
+            sent: Vec::new(),
+            window: RollingWindow::new(venue.profile.messages.count, venue.profile.messages.window_ms),
+            pump_at: Mono(0),
+            next_id: 1,
+            heard: now,
+            pinged: None,
+            failures: 0,
+            replace_at: Mono::NEVER,
+            messages: 0,
+            malformed: 0,
+            unrouted: 0,
+            reconnects: 0,
+        };
+        let slot = match self.links.iter().position(|(_, link)| link.is_none()) {
+            Some(slot) => {
+                self.links[slot].1 = Some(link);
+                slot
+            }
+            None => {
+                self.links.push((0, Some(link)));
+                self.links.len() - 1
+            }
+        };
+        let id = LinkId { slot: slot as u32, generation: self.links[slot].0 };
+        self.venues[usize::from(venue_id.0)].links.push(id);
+        self.wake(now);
+        id
+    }
+
+    pub(super) fn join(&mut self, link_id: LinkId, feed_id: FeedId, topic: &str, now: Mono) {
+        let Some(link) = link_mut(&mut self.links, link_id) else { return };
+        let Some(feed) = self.feeds.at_mut(feed_id.slot) else { return };
+        feed.link = Some(link_id);
+        link.feeds.push(feed_id);
+        link.routes.insert(topic, route_of(feed));
+        if matches!(link.phase, LinkPhase::Up(_)) {
+            feed.state = FeedState::Subscribing;
+            link.ops.push_back(Op { act: Act::Subscribe, feed: feed_id, topic: topic.into() });
+            link.pump_at = link.pump_at.max(now);
+        }
+        self.wake(now);
+    }
+
+    pub(super) fn leave(&mut self, link_id: LinkId, feed: &Feed, now: Mono) {
+        let Some(link) = link_mut(&mut self.links, link_id) else { return };
+        link.feeds.retain(|id| *id != feed.id);
+        link.routes.remove(&feed.topic);
+        if link.feeds.is_empty() {
+            self.close_link(link_id);
+            return;
+        }
+        // What was not sent yet need not be taken back.
+        let unsent = link.ops.iter().position(|op| op.feed == feed.id && op.act == Act::Subscribe);
+        match (unsent, link.phase) {
+            (Some(at), _) => {
+                link.ops.remove(at);
+            }
+            (None, LinkPhase::Up(_)) => {
+                link.ops.push_back(Op { act: Act::Unsubscribe, feed: feed.id, topic: feed.topic.clone() });
+                link.pump_at = link.pump_at.max(now);
+            }
+            _ => {}
+        }
+        self.wake(now);
+    }
+
+    pub(super) fn close_link(&mut self, id: LinkId) {
+        let Some((generation, slot)) = self.links.get_mut(id.slot as usize) else { return };
+        let Some(link) = slot.take() else { return };
+        *generation = generation.wrapping_add(1);
+        self.venues[usize::from(link.venue.0)].links.retain(|other| *other != id);
+        if !matches!(link.phase, LinkPhase::Backoff(_)) {
+            self.commands.push_back(Command::Close { link: id });
+        }
+    }
+
+    /// A link is lost: its feeds wait for the next attempt, and no book of it is shown as good.
+    pub(super) fn lose(&mut self, id: LinkId, cause: Cause, down: Option<&LinkDown>, now: Stamp) {
+        let Some(link) = link_mut(&mut self.links, id) else { return };
+        let venue = &mut self.venues[usize::from(link.venue.0)];
+        if let LinkPhase::Up(since) = link.phase
+            && now.mono.since_ns(since) >= self.config.settled_after_ms * 1_000_000
+        {
+            link.failures = 0;
+        }
+        link.forget_requests();
+        link.reconnects += 1;
+        // A planned change is not a failure: the next attempt is made at once.
+        let wait_ms = if matches!(cause, Cause::PlannedReconnect | Cause::VenueShutdown) && link.failures == 0 {
+            0
+        } else {
+            link.failures += 1;
+            self.config.reconnect.wait_ms(link.failures, &mut self.rng)
+        };
+        let asked_ms = down.and_then(|down| down.retry_after_s).map_or(0, |s| u64::from(s) * 1_000);
+        link.phase = LinkPhase::Backoff(now.mono.after_ms(wait_ms.max(asked_ms)));
+        if let Some(down) = down {
+            venue.last_error = Some(down.error.clone());
+        }
+        let feeds = link.feeds.clone();
+        for feed_id in feeds {
+            let Some(feed) = self.feeds.at_mut(feed_id.slot) else { continue };
+            feed.state = FeedState::Connecting;
+            feed.cause = cause;
+            feed.error = down.map(|down| down.error.clone());
+            self.notes.push((feed_id, Announce::State));
+            if let Data::Book(inner) = &mut feed.data {
+                inner.sync.disconnected();
+                let ask = std::mem::replace(&mut inner.ask, SnapshotAsk::None);
+                if inner.book.set_state(BookState::Syncing, cause, now) {
+                    self.notes.push((feed_id, Announce::Book));
+                }
+                // A snapshot asked for before the loss says nothing about the next connection.
+                if let SnapshotAsk::Sent(request) = ask {
+                    self.cancel(request);
+                }
+            }
+        }
+        self.wake(now.mono);
+    }
+
+    pub(super) fn tick_link(&mut self, id: LinkId, now: Stamp) {
+        let Some(link) = link_mut(&mut self.links, id) else { return };
+        let venue = &mut self.venues[usize::from(link.venue.0)];
+        let profile = venue.profile;
+        match link.phase {
+            LinkPhase::Backoff(at) if now.mono >= at => match venue.connects.take(now.mono, 1, 0) {
+                Ok(()) => {
+                    link.phase = LinkPhase::Connecting(now.mono.after_ms(self.config.connect_timeout_ms));
+                    let url = format!("{}{}", venue.ws_url, profile.ws_path);
+                    self.commands.push_back(Command::Connect { link: id, url });
+                }
+                Err(free_at) => link.phase = LinkPhase::Backoff(free_at),
+            },
+            LinkPhase::Connecting(until) if now.mono >= until => {
+                self.commands.push_back(Command::Close { link: id });
+                let text = format!("no connection within {} ms", self.config.connect_timeout_ms);
+                let error = Error::new(ErrorKind::RequestTimeout, text).at(profile.id);
+                self.lose(id, Cause::Disconnected, Some(&LinkDown { error, retry_after_s: None }), now);
+            }
+            LinkPhase::Up(_) => {
+                let silence_ns = u64::from(profile.ping.ask_after_s) * 1_000_000_000;
+                let dead_ns = u64::from(profile.ping.dead_after_s) * 1_000_000_000;
+                if link.pinged.is_some_and(|at| now.mono.since_ns(at) >= dead_ns) {
+                    self.commands.push_back(Command::Close { link: id });
+                    let text = format!("nothing came for {} s, not even a pong", profile.ping.ask_after_s);
+                    let error = Error::new(ErrorKind::RequestTimeout, text).at(profile.id);
+                    self.lose(id, Cause::DeadLink, Some(&LinkDown { error, retry_after_s: None }), now);
+                } else if now.mono >= link.replace_at {
+                    self.commands.push_back(Command::Close { link: id });
+                    self.lose(id, Cause::PlannedReconnect, None, now);
+                    self.tick_link(id, now);
+                } else if link.sent.iter().any(|sent| now.mono >= sent.deadline) {
+                    self.commands.push_back(Command::Close { link: id });
+                    let text = format!("a subscription was not confirmed in {} ms", self.config.subscribe_timeout_ms);
+                    let error = Error::new(ErrorKind::RequestTimeout, text).at(profile.id);
+                    self.lose(id, Cause::RequestFailed, Some(&LinkDown { error, retry_after_s: None }), now);
+                } else {
+                    if link.pinged.is_none() && now.mono.since_ns(link.heard) >= silence_ns {
+                        link.pinged = Some(now.mono);
+                        link.window.record(now.mono, 1);
+                        self.commands.push_back(Command::Ping { link: id });
+                    }
+                    self.pump(id, now.mono);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Sends what the message limit allows.
+    pub(super) fn pump(&mut self, id: LinkId, now: Mono) {
+        let Some(link) = link_mut(&mut self.links, id) else { return };
+        let LinkPhase::Up(_) = link.phase else { return };
+        let profile = self.venues[usize::from(link.venue.0)].profile;
+        while !link.ops.is_empty() {
+            if let Err(at) = link.window.take(now, 1, PONG_RESERVE) {
+                link.pump_at = at;
+                break;
+            }
+            let Some((act, feeds)) = link.next_batch(usize::from(profile.topics_per_message_max)) else { break };
+            let request = link.next_id;
+            link.next_id += 1;
+            let topics: Vec<&str> = feeds.iter().map(|(_, topic)| &**topic).collect();
+            let mut text = Vec::with_capacity(64 + topics.len() * 32);
+            link.adapter.subscription(act, &topics, request, &mut text);
+            self.commands.push_back(Command::Send { link: id, text });
+            let deadline = now.after_ms(self.config.subscribe_timeout_ms);
+            link.sent.push(SentOp { id: request, act, feeds, deadline });
+        }
+        self.wake(now);
+    }
+
+    pub(super) fn on_ack(&mut self, link_id: LinkId, request: u64) {
+        let Some(link) = link_mut(&mut self.links, link_id) else { return };
+        let Some(at) = link.sent.iter().position(|sent| sent.id == request) else { return };
+        let sent = link.sent.swap_remove(at);
+        if sent.act == Act::Subscribe {
+            for (feed, _) in sent.feeds {
+                self.confirm(feed);
+            }
+        }
+    }
+
+    /// A subscription is confirmed.
+    pub(super) fn confirm(&mut self, id: FeedId) {
+        if self.feeds.find(id).is_err() {
+            return;
+        }
+        let Some(feed) = self.feeds.at_mut(id.slot) else { return };
+        feed.state = FeedState::Live;
+        feed.cause = Cause::Confirmed;
+        feed.error = None;
+        self.notes.push((id, Announce::State));
+        if let Data::Book(inner) = &mut feed.data
+            && inner.sync.subscribed()
+        {
+            self.todo.push(Todo::Snapshot(id.slot));
+        }
+    }
+
+    /// The venue refused a request. One bad topic must not block the others: a batch is tried again in halves.
+    pub(super) fn on_refusal(&mut self, link_id: LinkId, request: Option<u64>, error: Error, now: Mono) {
+        let Some(link) = link_mut(&mut self.links, link_id) else { return };
+        let Some(at) = request.and_then(|id| link.sent.iter().position(|sent| sent.id == id)) else {
+            self.venues[usize::from(link.venue.0)].last_error = Some(error);
+            return;
+        };
+        let sent = link.sent.swap_remove(at);
+        if sent.act == Act::Unsubscribe {
+            return;
+        }
+        if let [(feed, _)] = sent.feeds[..] {
+            if self.feeds.find(feed).is_ok() {
+                self.fail(feed, error);
+            }
+            return;
+        }
+        let half = sent.feeds.len().div_ceil(2);
+        for chunk in sent.feeds.chunks(half) {
+            let Some(link) = link_mut(&mut self.links, link_id) else { return };
+            if let Err(at) = link.window.take(now, 1, PONG_RESERVE) {
+                // No room now: back to the end of the list, where they are batched again, one by one from then on.
+                let ops =
+                    chunk.iter().map(|(feed, topic)| Op { act: Act::Subscribe, feed: *feed, topic: topic.clone() });
+                link.ops.extend(ops);
+                link.pump_at = at;
+                continue;
+            }
+            let topics: Vec<&str> = chunk.iter().map(|(_, topic)| &**topic).collect();
+            let request = link.next_id;
+            link.next_id += 1;
+            let mut text = Vec::new();
+            link.adapter.subscription(Act::Subscribe, &topics, request, &mut text);
+            self.commands.push_back(Command::Send { link: link_id, text });
+            let deadline = now.after_ms(self.config.subscribe_timeout_ms);
+            link.sent.push(SentOp { id: request, act: Act::Subscribe, feeds: chunk.to_vec(), deadline });
+        }
+        self.wake(now);
+    }
+
+    /// A feed cannot be served: it leaves its link and says why.
+    pub(super) fn fail(&mut self, id: FeedId, error: Error) {
+        let Some(feed) = self.feeds.at_mut(id.slot) else { return };
+        feed.state = FeedState::Failed;
+        feed.cause = Cause::Refused;
+        feed.error = Some(error);
+        let (link, topic) = (feed.link.take(), feed.topic.clone());
+        self.notes.push((id, Announce::State));
+        if let Data::Book(inner) = &mut feed.data {
+            inner.sync.disconnected();
+            inner.ask = SnapshotAsk::None;
+        }
+        if let Some(link) = link.and_then(|link| link_mut(&mut self.links, link)) {
+            link.feeds.retain(|other| *other != id);
+            link.routes.remove(&topic);
+        }
+    }
+}

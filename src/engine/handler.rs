@@ -1,0 +1,88 @@
+//! What the user gives the engine to call, and what such a call may ask for in turn.
+
+use std::collections::VecDeque;
+
+use crate::error::{Error, ErrorKind};
+use crate::model::{FeedId, Update, VenueId};
+use crate::venue::Channel;
+
+/// Takes events, by static dispatch: for [`Engine::poll_with`](super::Engine::poll_with). Closures are handlers too.
+pub trait Handler {
+    /// Something happened. `update` and what it lends is gone when this returns. `out` takes requests that are carried
+    /// out at the end of the poll.
+    fn on_update(&mut self, update: &Update<'_>, out: &mut Outbox);
+}
+
+impl<F: FnMut(&Update<'_>, &mut Outbox)> Handler for F {
+    #[inline]
+    fn on_update(&mut self, update: &Update<'_>, out: &mut Outbox) {
+        self(update, out);
+    }
+}
+
+/// A handler that does nothing: for those who poll and look.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoHandler;
+
+impl Handler for NoHandler {
+    #[inline]
+    fn on_update(&mut self, _: &Update<'_>, _: &mut Outbox) {}
+}
+
+/// A callback of one feed.
+pub type Callback = Box<dyn FnMut(&Update<'_>, &mut Outbox)>;
+
+/// Requests made from within a callback, where the engine itself is not at hand. Carried out at the end of the poll.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    requests: VecDeque<OutRequest>,
+}
+
+/// A request from within a callback.
+#[derive(Debug)]
+pub(crate) enum OutRequest {
+    Watch { venue: VenueId, symbol: Option<Box<str>>, channel: Channel, depth: Option<u16> },
+    Unwatch(FeedId),
+}
+
+impl Outbox {
+    /// Requests that one poll takes.
+    pub const REQUESTS_MAX: usize = 1_024;
+
+    /// Watches a channel of a market, or of the whole venue.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LimitReached`] after [`Outbox::REQUESTS_MAX`] requests in one poll. Whether the venue has such a
+    /// channel shows when the request is carried out: a refusal is logged.
+    pub fn watch(
+        &mut self,
+        venue: VenueId,
+        symbol: Option<&str>,
+        channel: Channel,
+        depth: Option<u16>,
+    ) -> Result<(), Error> {
+        self.push(OutRequest::Watch { venue, symbol: symbol.map(Into::into), channel, depth })
+    }
+
+    /// Ends a feed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LimitReached`] after [`Outbox::REQUESTS_MAX`] requests in one poll.
+    pub fn unwatch(&mut self, feed: FeedId) -> Result<(), Error> {
+        self.push(OutRequest::Unwatch(feed))
+    }
+
+    fn push(&mut self, request: OutRequest) -> Result<(), Error> {
+        if self.requests.len() >= Outbox::REQUESTS_MAX {
+            let text = format!("at most {} requests fit into one poll", Outbox::REQUESTS_MAX);
+            return Err(Error::new(ErrorKind::LimitReached, text));
+        }
+        self.requests.push_back(request);
+        Ok(())
+    }
+
+    #[inline]
+    pub(crate) fn pop(&mut self) -> Option<OutRequest> {
+        self.requests.pop_front()
+    }
+}
