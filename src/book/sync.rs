@@ -80,7 +80,7 @@ pub enum Step {
     Ignored,
     /// The snapshot and what was held are joined: the book is whole.
     Joined,
-    /// The snapshot cannot be joined to what is held: ask for another one.
+    /// The snapshot cannot be joined to what is held, or to the first delta after it: ask for another one.
     SnapshotTooOld,
     /// The snapshot was not asked for: nothing changed.
     Unasked,
@@ -130,6 +130,12 @@ impl Sync {
     /// True while the book is whole and in sequence.
     pub fn is_following(&self) -> bool {
         matches!(self.phase, Phase::Following { .. })
+    }
+
+    /// True if nothing has joined the snapshot yet: the book is as old as the snapshot, and that may be older than the
+    /// stream.
+    pub fn is_unconfirmed(&self) -> bool {
+        matches!(self.phase, Phase::Following { first: true, .. })
     }
 
     /// Deltas that were older than the book or came twice.
@@ -241,6 +247,13 @@ impl Sync {
             Phase::Following { .. } if delta.last <= self.last => {
                 self.ignored += 1;
                 Step::Ignored
+            }
+            Phase::Following { first: true, .. } => {
+                // Nothing had joined the snapshot: not the stream has a hole, the snapshot was older than it.
+                self.held.clear();
+                self.hold(delta);
+                self.phase = Phase::Snapshot;
+                Step::SnapshotTooOld
             }
             Phase::Following { .. } => {
                 // If the snapshot of a refresh is on its way, it serves when it is new enough.
@@ -518,6 +531,19 @@ mod tests {
             "an overlap is against the rule, so it is not trusted"
         );
         assert_eq!(bids(&book), [(1, 1)]);
+    }
+
+    #[test]
+    fn a_snapshot_that_turns_out_to_be_old_is_no_gap() {
+        let (mut sync, mut book) = (Sync::new(Rule::Range), book());
+        assert!(sync.subscribed());
+        assert_eq!(sync.on_snapshot(&snapshot(10, &[]), &mut book, T), Step::Joined);
+        assert!(sync.is_unconfirmed());
+        assert_eq!(sync.on_delta(&delta(13, 14, &[level(1, 1)]), &mut book, T), Step::SnapshotTooOld);
+        assert!(!sync.is_following());
+        assert_eq!(sync.on_snapshot(&snapshot(13, &[]), &mut book, T), Step::Joined);
+        assert!(!sync.is_unconfirmed());
+        assert_eq!((bids(&book), book.nonce()), (vec![(1, 1)], Some(14)));
     }
 
     #[test]
