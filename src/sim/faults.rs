@@ -301,7 +301,7 @@ impl fmt::Display for Time {
         if self.0 == 0 {
             return write!(f, "0s");
         }
-        let unit = UNITS.iter().find(|(_, ns)| self.0 % ns == 0).unwrap_or(&("ns", 1));
+        let unit = UNITS.iter().find(|(_, ns)| self.0.is_multiple_of(*ns)).unwrap_or(&("ns", 1));
         write!(f, "{}{}", self.0 / unit.1, unit.0)
     }
 }

@@ -176,7 +176,7 @@ fn days_before_month(year: u64, month: u64) -> u64 {
     const BEFORE: [u64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
     let past = year - 1;
     let leap_days = past / 4 - past / 100 + past / 400 - 477;
-    let leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    let leap = (year.is_multiple_of(4) && !year.is_multiple_of(100)) || year.is_multiple_of(400);
     (year - 1970) * 365 + leap_days + BEFORE[(month as usize - 1).min(11)] + u64::from(leap && month > 2)
 }
 

@@ -120,7 +120,7 @@ impl Batch {
                 Side::Ask => self.asks.push((change.price, change.id as i64)),
             }
         }
-        self.bids.sort_unstable_by(|a, b| b.0.cmp(&a.0));
+        self.bids.sort_unstable_by_key(|level| std::cmp::Reverse(level.0));
         self.asks.sort_unstable();
         self.bids.dedup_by_key(|level| level.0);
         self.asks.dedup_by_key(|level| level.0);

@@ -751,6 +751,10 @@ impl Venue {
     /// Remembers that a symbol has something for the next batch.
     fn note_change(&mut self, index: usize) {
         let Some(batch) = self.batches.get_mut(index) else { return };
+        // An update may find nothing to do, and an event without update numbers does not exist.
+        if self.market.update_id(index) == batch.fast {
+            return;
+        }
         if !std::mem::replace(&mut batch.changed, true) {
             self.dirty.push(index);
         }
@@ -916,7 +920,7 @@ impl Venue {
             self.streams[stream].told = (ended.open_ms, CLOSED);
             self.publish_candle(now_ns, stream, span, &ended, true);
         }
-        let even_second = now_ns / SECOND % 2 == 0;
+        let even_second = (now_ns / SECOND).is_multiple_of(2);
         if span > 0 && even_second && self.is_news(stream, (current.open_ms, current.trades)) {
             self.publish_candle(now_ns, stream, span, &current, false);
         }
