@@ -161,7 +161,11 @@ fn oddly_cut_bytes_change_nothing() {
         let mut run = started(9, script);
         run.until(20).healed();
         let counters = run.world.core.counters();
-        assert_eq!((counters.gaps, counters.snapshots, counters.reconnects, counters.malformed), (0, 3, 0, 0), "{script}");
+        assert_eq!(
+            (counters.gaps, counters.snapshots, counters.reconnects, counters.malformed),
+            (0, 3, 0, 0),
+            "{script}"
+        );
     }
 }
 
@@ -268,7 +272,8 @@ fn an_unknown_symbol_fails_alone() {
 #[test]
 fn mixtures_of_faults_never_show_a_wrong_book() {
     let number = |name: &str, default: u64| {
-        std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
+        std::env::var(name)
+            .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
     };
     let (count, first) = (number("WIREBOOK_MIXTURES", 1_000), number("WIREBOOK_SEED", 1));
     let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;

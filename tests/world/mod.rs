@@ -7,11 +7,11 @@ use std::collections::HashMap;
 
 use wirebook::engine::{Command, Config, Core, LinkDown, LinkId, RequestId, Sink, VenueConfig};
 use wirebook::model::{Event, FeedId, Mono, Stamp, Update, VenueId, Wall};
+use wirebook::net::Url;
 use wirebook::net::handshake::{Offered, Upgrade};
 use wirebook::net::http::{HttpLimits, ResponseReader};
 use wirebook::net::stream::End;
 use wirebook::net::ws::{Message, TextCheck, Ws, WsLimits};
-use wirebook::net::Url;
 use wirebook::sim::host::{Fate, Host, LinkId as WireId};
 use wirebook::sim::market::{Side, fingerprint_level};
 use wirebook::sim::{self, VenueKind};
@@ -85,7 +85,10 @@ impl Sink for Judge<'_> {
                     *self.seen.fell.entry(update.feed).or_default() += 1;
                 }
                 if !book.is_live() {
-                    assert!(book.best_bid().is_none() && book.asks().len() == 0, "a book that is not live shows nothing");
+                    assert!(
+                        book.best_bid().is_none() && book.asks().len() == 0,
+                        "a book that is not live shows nothing"
+                    );
                     return;
                 }
                 counts.1 += 1;
@@ -118,7 +121,8 @@ pub fn compare(book: &wirebook::book::Book, symbol: &str, host: &Host) -> Result
         Some(truth) if truth == ours => Ok(()),
         _ => {
             // A snapshot in the middle of a batch has no mark; it is rebuilt from the changes.
-            let truth = host.venue().truth_levels_at(symbol, nonce).ok_or(format!("no truth of {symbol} at {nonce}"))?;
+            let truth =
+                host.venue().truth_levels_at(symbol, nonce).ok_or(format!("no truth of {symbol} at {nonce}"))?;
             if truth.fingerprint() == ours {
                 return Ok(());
             }
