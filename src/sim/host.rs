@@ -42,6 +42,8 @@ pub enum Fate {
     Stalled,
     /// Everything is taken: close it, then call [`Host::lost`].
     Finished,
+    /// The same, but without a farewell of TLS or any other layer.
+    Cut,
     /// It does not exist (any more).
     Gone,
 }
@@ -211,6 +213,7 @@ impl Host {
         match self.links.get(id.index()).and_then(Option::as_ref).filter(|link| link.generation == id.generation) {
             None => Fate::Gone,
             Some(link) if link.wire.is_stalled() => Fate::Stalled,
+            Some(link) if link.wire.is_finished() && link.wire.is_cut() => Fate::Cut,
             Some(link) if link.wire.is_finished() => Fate::Finished,
             Some(_) => Fate::Open,
         }
@@ -466,7 +469,7 @@ mod tests {
         assert!(host.pending(id) <= 1_000);
         let mut bytes = Vec::new();
         host.take(START + 1_000 * MS, id, usize::MAX, &mut bytes);
-        assert_eq!(host.fate(id), Fate::Finished);
+        assert_eq!(host.fate(id), Fate::Cut);
     }
 
     #[test]

@@ -615,8 +615,9 @@ impl Market {
     /// the `keep_after` of the last [`Market::mark_keeping`].
     pub fn changes_since(&self, index: usize, after: u64) -> impl DoubleEndedIterator<Item = &Change> {
         let changes = &self.instruments[index].changes;
-        let from = changes.partition_point(|change| change.id <= after);
-        changes.range(from..)
+        // A batch is short, so looking from the end is quicker than halving thousands of old changes.
+        let newer = changes.iter().rev().take_while(|change| change.id > after).count();
+        changes.range(changes.len() - newer..)
     }
 
     /// Quantity at a price, zero when there is no such level.

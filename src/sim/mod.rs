@@ -6,7 +6,7 @@
 //! ([`binance::Venue::truth`]), and trouble can be asked for line by line ([`faults`]).
 //!
 //! # How to drive it
-//! - By sockets: `server::Server::start` runs it in a thread of its own, plain or over TLS with its own certificate
+//! - By sockets: [`server::Server::start`] runs it in a thread of its own, plain or over TLS with its own certificate
 //!   authority.
 //! - By bytes and a clock of one's own: [`host::Host`] holds the venue and its connections; give it bytes and times, take
 //!   bytes and deadlines. The server is a loop of sockets around it.
@@ -40,6 +40,7 @@ pub mod faults;
 pub mod host;
 mod limits;
 pub mod market;
+pub mod server;
 mod text;
 pub mod wire;
 

@@ -154,6 +154,7 @@ pub struct ServerWire {
     out_start: usize,
     out_bytes_max: usize,
     overflowed: bool,
+    cut: bool,
     split: (u32, u64),
     next_piece_ns: u64,
     glue: (u32, u64),
@@ -179,6 +180,7 @@ impl ServerWire {
             out_start: 0,
             out_bytes_max,
             overflowed: false,
+            cut: false,
             split: (0, 0),
             next_piece_ns: 0,
             glue: (0, 0),
@@ -284,6 +286,7 @@ impl ServerWire {
             Out::Cut => {
                 let keep = self.pending() / 2;
                 self.out.truncate(self.out_start + keep);
+                self.cut = true;
                 self.finish();
             }
             Out::Stall => self.phase = Phase::Stalled,
@@ -344,6 +347,11 @@ impl ServerWire {
     /// True when the connection takes no more input and is on its way to its end.
     pub fn is_draining(&self) -> bool {
         self.phase == Phase::Draining
+    }
+
+    /// True when the connection is to end without a farewell of any layer.
+    pub fn is_cut(&self) -> bool {
+        self.cut
     }
 
     /// True when nothing is to be read or written any more.
