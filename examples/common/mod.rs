@@ -1,0 +1,56 @@
+//! Where the examples get their data: from Binance, or with `--sim` from a loopback venue in a thread of its own.
+
+use std::time::{Duration, Instant};
+
+use wirebook::{EngineConfig, VenueConfig};
+
+/// What the command line said.
+#[derive(Default)]
+pub struct Options {
+    pub engine: EngineConfig,
+    pub venue: VenueConfig,
+    deadline: Option<Instant>,
+    #[cfg(feature = "sim")]
+    pub server: Option<wirebook::sim::server::Server>,
+}
+
+impl Options {
+    /// Reads `--sim` and `--seconds N`.
+    pub fn from_args() -> Result<Options, Box<dyn std::error::Error>> {
+        let mut options = Options::default();
+        let mut args = std::env::args().skip(1);
+        while let Some(arg) = args.next() {
+            match arg.as_str() {
+                "--sim" => options.start_sim()?,
+                "--seconds" => {
+                    let seconds: u64 = args.next().ok_or("--seconds needs a number")?.parse()?;
+                    options.deadline = Some(Instant::now() + Duration::from_secs(seconds));
+                }
+                other => return Err(format!("{other}? There are --sim and --seconds N").into()),
+            }
+        }
+        Ok(options)
+    }
+
+    /// True when `--seconds` are over.
+    pub fn is_over(&self) -> bool {
+        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    #[cfg(feature = "sim")]
+    fn start_sim(&mut self) -> Result<(), Box<dyn std::error::Error>> {
+        use wirebook::sim::server::{Server, ServerConfig};
+        use wirebook::sim::{Config, VenueKind};
+
+        let server = Server::start(ServerConfig::new(Config::new(VenueKind::Binance)))?;
+        self.venue = VenueConfig::at(server.ws_url(), server.rest_url());
+        self.engine.roots.extra.extend(server.ca_pem().map(|pem| pem.as_bytes().to_vec()));
+        self.server = Some(server);
+        Ok(())
+    }
+
+    #[cfg(not(feature = "sim"))]
+    fn start_sim(&mut self) -> Result<(), Box<dyn std::error::Error>> {
+        Err("--sim needs the feature: cargo run --features sim --example ...".into())
+    }
+}
