@@ -148,8 +148,9 @@ impl WsLink {
             }
             Ok(recv) => {
                 let error = match (self.send_error.take(), recv.end) {
+                    // After both close frames any end is as good as another.
+                    (Some(_), _) | (_, Some(_)) if self.ws.is_over() => None,
                     (Some(error), _) => Some(error),
-                    (None, Some(_)) if self.ws.is_over() => None,
                     (None, Some(End::Clean)) => Some(NetError::Eof(EofKind::Closed)),
                     (None, Some(End::Truncated)) => Some(NetError::Eof(EofKind::Truncated)),
                     (None, None) => return Ok(Fill { bytes: 0, maybe_more: recv.maybe_more }),
@@ -157,7 +158,6 @@ impl WsLink {
                 self.state = LinkState::Closed;
                 error.map_or(Ok(Fill { bytes: 0, maybe_more: false }), Err)
             }
-            // After both close frames a reset is as good an end as any.
             Err(_) if self.ws.is_over() => {
                 self.state = LinkState::Closed;
                 Ok(Fill { bytes: 0, maybe_more: false })

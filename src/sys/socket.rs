@@ -151,7 +151,8 @@ pub fn quick_ack(socket: &impl AsRawFd) -> io::Result<()> {
 /// Reads once and returns the bytes read and the kernel's receive stamp, in nanoseconds since 1970.
 ///
 /// The stamp is that of the last segment read. There is none when the socket was not set up with
-/// [`SocketOptions::receive_stamps`]. Costs about 180 ns more than a plain read.
+/// [`SocketOptions::receive_stamps`], and for what arrives in the first moments after the first socket of the machine was,
+/// because the kernel begins to stamp with a delay. Costs about 180 ns more than a plain read.
 pub fn recv_stamped(socket: &impl AsRawFd, into: &mut [u8]) -> io::Result<(usize, Option<i64>)> {
     // Room for two control messages of three timespecs each; the kernel cuts what does not fit.
     let mut control = [0_u64; 32];
