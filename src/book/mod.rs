@@ -1,3 +1,4 @@
 //! Order books: sides, synchronisation, checksums.
 
+pub mod checksum;
 pub mod side;
