@@ -1,6 +1,8 @@
 //! Books rebuilt from recorded frames have the checksums that the venues sent with them. Every step is one of the
 //! library: reader, decimals, sides, checksum. Skipped where the recordings are not beside the repository.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail in its helpers, too")]
+
 use serde_json::Value;
 use std::{collections::HashMap, fs, path::PathBuf};
 use wirebook::{
