@@ -480,54 +480,113 @@ fn split_digits(text: &[u8]) -> (&[u8], &[u8]) {
     text.split_at(text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len()))
 }
 
-/// Room for the longest canonical text: sign, 19 digits, point, and the zero before it.
-struct Text {
-    bytes: [u8; 24],
+/// Room for the text of a number, which is written from its end.
+pub(crate) struct Text {
+    bytes: [u8; Text::LEN_MAX],
 }
 
 impl Text {
-    fn new() -> Text {
-        Text { bytes: [b'0'; 24] }
+    /// A sign, 19 digits, a point and five bytes of exponent are the most.
+    pub(crate) const LEN_MAX: usize = 32;
+
+    pub(crate) fn new() -> Text {
+        Text { bytes: [0; Text::LEN_MAX] }
     }
 
-    fn canonical(&mut self, mantissa: i64, scale: u8) -> &[u8] {
-        let end = self.bytes.len();
-        let scale = usize::from(scale.min(SCALE_MAX));
-        let mut rest = mantissa.unsigned_abs();
-        if rest == 0 {
-            return b"0";
-        }
-        // Decimals from the right, those that are zero only once another has been written.
-        let mut start = end;
-        let mut decimals = scale;
-        while decimals > 0 && rest.is_multiple_of(10) {
-            rest /= 10;
-            decimals -= 1;
-        }
+    /// Without exponent and needless zeros.
+    pub(crate) fn canonical(&mut self, mantissa: i64, scale: u8) -> &[u8] {
+        let (rest, decimals) = trimmed(mantissa.unsigned_abs(), scale);
+        self.plain(Text::LEN_MAX, mantissa < 0, rest, decimals)
+    }
+
+    /// Like [`Text::canonical`], but an integer has the fraction `.0`.
+    pub(crate) fn with_fraction(&mut self, mantissa: i64, scale: u8) -> &[u8] {
+        let (rest, decimals) = trimmed(mantissa.unsigned_abs(), scale);
         if decimals > 0 {
-            for _ in 0..decimals {
-                start -= 1;
-                self.bytes[start] = b'0' + (rest % 10) as u8;
-                rest /= 10;
-            }
-            start -= 1;
+            return self.plain(Text::LEN_MAX, mantissa < 0, rest, decimals);
+        }
+        let end = Text::LEN_MAX - 2;
+        self.bytes[end..].copy_from_slice(b".0");
+        self.plain(end, mantissa < 0, rest, 0)
+    }
+
+    /// One digit before the point, and `exponent`, with a sign if it is negative or padded to two digits.
+    pub(crate) fn scientific(&mut self, mantissa: i64, exponent: i32, exponent_len: u32) -> &[u8] {
+        let mut end = self.put(Text::LEN_MAX, u64::from(exponent.unsigned_abs()), exponent_len);
+        for byte in [if exponent < 0 { b'-' } else { b'+' }, b'e'] {
+            end -= 1;
+            self.bytes[end] = byte;
+        }
+        let (rest, _) = trimmed(mantissa.unsigned_abs(), SCALE_MAX + 1);
+        let decimals = rest.checked_ilog10().unwrap_or(0);
+        self.plain(end, mantissa < 0, rest, decimals as u8)
+    }
+
+    /// All digits and nothing else.
+    pub(crate) fn digits(&mut self, magnitude: u64) -> &[u8] {
+        let start = self.put(Text::LEN_MAX, magnitude, 1);
+        &self.bytes[start..]
+    }
+
+    fn plain(&mut self, end: usize, negative: bool, magnitude: u64, decimals: u8) -> &[u8] {
+        let mut start = end;
+        let mut integer = magnitude;
+        if decimals > 0 {
+            let power = POWERS[usize::from(decimals)];
+            integer = magnitude / power;
+            start = self.put(start, magnitude % power, u32::from(decimals)) - 1;
             self.bytes[start] = b'.';
         }
-        loop {
-            start -= 1;
-            self.bytes[start] = b'0' + (rest % 10) as u8;
-            rest /= 10;
-            if rest == 0 {
-                break;
-            }
-        }
-        if mantissa < 0 {
+        start = self.put(start, integer, 1);
+        if negative {
             start -= 1;
             self.bytes[start] = b'-';
         }
         &self.bytes[start..]
     }
+
+    /// Writes at least `len` digits that end before `end`, and returns where they start.
+    fn put(&mut self, end: usize, mut magnitude: u64, len: u32) -> usize {
+        let mut start = end;
+        while magnitude >= 100 {
+            start -= 2;
+            self.bytes[start..start + 2].copy_from_slice(&PAIRS[(magnitude % 100) as usize]);
+            magnitude /= 100;
+        }
+        start -= 2;
+        self.bytes[start..start + 2].copy_from_slice(&PAIRS[magnitude as usize]);
+        start += usize::from(magnitude < 10);
+        let wanted = end - len as usize;
+        while start > wanted {
+            start -= 1;
+            self.bytes[start] = b'0';
+        }
+        start
+    }
 }
+
+/// Takes zeros from the end, at most `scale` of them, and returns what is left of both.
+fn trimmed(mut magnitude: u64, mut scale: u8) -> (u64, u8) {
+    if magnitude == 0 {
+        return (0, 0);
+    }
+    while scale > 0 && magnitude.is_multiple_of(10) {
+        magnitude /= 10;
+        scale -= 1;
+    }
+    (magnitude, scale)
+}
+
+/// The texts of 0 to 99, two digits each.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut number = 0;
+    while number < 100 {
+        pairs[number] = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
+        number += 1;
+    }
+    pairs
+};
 
 /// Brings numbers to one scale; prepared once, used for many.
 #[derive(Clone, Copy, Debug)]
@@ -576,7 +635,8 @@ impl Scaler {
         let integer_len = others.trailing_zeros();
         let point = points >> integer_len & 1;
         // The second byte that is no digit ends the number if the first one is a point.
-        let fraction_len = (others & (others - 1)).trailing_zeros() - integer_len - 1 & point.wrapping_neg();
+        let end = (others & (others - 1)).trailing_zeros();
+        let fraction_len = (end - integer_len - 1) & point.wrapping_neg();
         // No point and no fraction, or a point and 1 to 8 digits.
         let fraction_wrong = fraction_len.wrapping_sub(point) > 7;
         // Not a chain of conditions, because whether a number starts with a zero cannot be foretold.

@@ -1,4 +1,4 @@
-//! Reading JSON allocates nothing once the buffers have grown. In a file of its own, because it brings an allocator.
+//! Reading JSON, updating a side and recording a time allocate nothing once the buffers have grown. In a file of its own, because it brings an allocator.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -8,6 +8,7 @@ use wirebook::{
     book::side::{BookSide, Side},
     decimal,
     json::{Cursor, DocParser},
+    metrics::{Counter, Metrics, Stage},
 };
 
 struct Counting;
@@ -51,6 +52,8 @@ fn reading_allocates_nothing() {
     let mut parser = DocParser::new();
     let (mut bids, mut text, mut string) = (Vec::with_capacity(8), Vec::with_capacity(64), String::with_capacity(64));
     let mut side = Side::new(BookSide::Bid, 4);
+    let mut metrics = Metrics::new(1);
+    let channel = metrics.register("binance", "book", &Stage::ALL).unwrap();
     let mut sum = 0_i64;
     let mut round = |price: i64| {
         bids.clear();
@@ -68,6 +71,8 @@ fn reading_allocates_nothing() {
         sum += side.levels().map(|level| level.qty).sum::<i64>();
         text.clear();
         decimal::push_text(sum, 8, &mut text);
+        metrics.record(channel, Stage::Book, price.unsigned_abs().pow(4));
+        metrics.add(channel, Counter::Messages, 1);
         for message in [DEPTH, FLOATS] {
             let doc = parser.parse(message).unwrap();
             let floats = doc.root().at(1).and_then(|rows| rows.at(1));

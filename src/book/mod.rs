@@ -4,6 +4,7 @@
 //! knows a socket or a clock. The accessors of [`Book`] answer only while it is [`BookState::Live`]; whoever wants what
 //! was known last asks for [`Book::last_known`] by name.
 
+pub mod checksum;
 pub mod side;
 mod sync;
 

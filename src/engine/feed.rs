@@ -204,6 +204,10 @@ impl Feeds {
         feed.heard = received.mono;
         let market = feed.market.or(all_market);
         sink.stage(feed.metric, Stage::Parsed);
+        if let Some(kernel) = kernel {
+            let passed_ns = received.wall.0.saturating_sub(kernel.0).max(0);
+            sink.passed(feed.metric, Stage::Kernel, passed_ns as u64);
+        }
         let event = match (item, &mut feed.data) {
             (Item::Book { rejected, .. }, Data::Book(inner)) => {
                 let step = match (decoded.snapshot(item), decoded.delta(item)) {

@@ -620,6 +620,9 @@ impl Io {
 pub(crate) trait StampedSink: Sink {
     /// The messages that follow came with the read that began at `received`.
     fn read_began(&mut self, received: Stamp);
+
+    /// That read is over: its bytes lie decrypted.
+    fn read_ended(&mut self);
 }
 
 /// Reads and handles messages until the socket is drained. True if the budget ran out before.
@@ -662,6 +665,7 @@ fn read_messages(
                 received = now(clock);
                 sink.read_began(received);
                 maybe_more = ws.fill()?.maybe_more;
+                sink.read_ended();
                 work.reads += 1;
                 if ws.state() == LinkState::Closed {
                     return Err(NetError::Eof(crate::net::error::EofKind::Closed));

@@ -52,7 +52,7 @@ use self::io::{Io, StampedSink, now};
 use crate::book::Book;
 use crate::error::{Error, ErrorKind};
 use crate::market::{Market, Markets};
-use crate::metrics::{Metrics, Stage};
+use crate::metrics::{Counter, MetricId, Metrics, Stage};
 use crate::model::{
     BidAsk, Candle, Cause, FeedId, FeedState, MarketId, Mono, Ring, Stamp, Status, Ticker, Timeframe, Trade, Update,
     VenueId,
@@ -71,8 +71,14 @@ pub struct Engine {
     callbacks: Vec<Option<(FeedId, Callback)>>,
     outbox: Outbox,
     metrics: Metrics,
+    /// Histograms of the core's rows.
+    metric_ids: Vec<MetricId>,
+    measure: bool,
     failures: Vec<Failure>,
 }
+
+/// Venues times channels that histograms are kept of.
+const METRIC_ROWS_MAX: usize = 1_024;
 
 /// The clock is compared with the operating system's about this often.
 const CLOCK_TICK_NS: u64 = 1_000_000_000;
@@ -91,13 +97,15 @@ impl Engine {
         let net = config.net().map_err(|error| io::of_net(&error))?;
         let io = Io::new(net, config.core.frames_per_poll_max, config.core.seed)?;
         Ok(Engine {
+            measure: config.core.metrics,
             core: Core::new(config.core),
             io,
             clock: Clock::start(),
             clock_tick_at: Mono(0),
             callbacks: Vec::new(),
             outbox: Outbox::default(),
-            metrics: Metrics::default(),
+            metrics: Metrics::new(METRIC_ROWS_MAX),
+            metric_ids: Vec::new(),
             failures,
         })
     }
@@ -532,10 +540,13 @@ impl Engine {
     }
 
     fn cycle<H: Handler>(&mut self, timeout: Option<Duration>, handler: &mut H) -> Result<Work, Error> {
-        let Engine { core, io, clock, callbacks, outbox, metrics, .. } = self;
+        if self.measure && self.core.metric_row_count() != self.metric_ids.len() {
+            self.register_metrics();
+        }
+        let Engine { core, io, clock, callbacks, outbox, metrics, metric_ids, .. } = self;
         core.begin_cycle();
-        let measure = core.config().metrics;
-        let mut sink = EngineSink { callbacks, handler, outbox, metrics, clock, received: Mono(0), measure };
+        let (received, filled) = (Mono(0), Mono(0));
+        let mut sink = EngineSink { callbacks, handler, outbox, metrics, metric_ids, clock, received, filled };
         io.carry_out(core, clock, &mut sink);
         let work = io.turn(timeout, core, clock, &mut sink)?;
         let stamp = now(clock);
@@ -552,6 +563,22 @@ impl Engine {
             self.clock.tick(at);
         }
         Ok(work)
+    }
+
+    /// Takes memory for the histograms of channels that are new.
+    #[cold]
+    fn register_metrics(&mut self) {
+        let rows = self.core.metric_rows();
+        for (venue, channel, _) in rows.into_iter().skip(self.metric_ids.len()) {
+            match self.metrics.register(venue, channel, &MEASURED) {
+                Ok(id) => self.metric_ids.push(id),
+                Err(full) => {
+                    log::warn!("{venue} {channel}: {full}");
+                    self.measure = false;
+                    return;
+                }
+            }
+        }
     }
 
     // --- Looking ------------------------------------------------------------------------------------------------------
@@ -705,15 +732,21 @@ fn carry_out(request: OutRequest, core: &mut Core, now: Mono) {
     }
 }
 
+/// The stages that the engine measures.
+const MEASURED: [Stage; 5] = [Stage::Kernel, Stage::Decrypted, Stage::Parsed, Stage::Book, Stage::User];
+
 /// Runs callbacks and keeps histograms.
 struct EngineSink<'a, H> {
     callbacks: &'a mut [Option<(FeedId, Callback)>],
     handler: &'a mut H,
     outbox: &'a mut Outbox,
     metrics: &'a mut Metrics,
+    /// Empty when nothing is measured.
+    metric_ids: &'a [MetricId],
     clock: &'a Clock,
+    /// When the read began that the present message came with, and when its bytes lay decrypted.
     received: Mono,
-    measure: bool,
+    filled: Mono,
 }
 
 impl<H: Handler> Sink for EngineSink<'_, H> {
@@ -729,9 +762,18 @@ impl<H: Handler> Sink for EngineSink<'_, H> {
 
     #[inline]
     fn stage(&mut self, metric: u32, stage: Stage) {
-        if self.measure {
-            let passed_ns = now(self.clock).mono.since_ns(self.received);
-            self.metrics.record(metric, stage, passed_ns);
+        let Some(id) = self.metric_ids.get(metric as usize) else { return };
+        if stage == Stage::Parsed {
+            self.metrics.add(*id, Counter::Messages, 1);
+            self.metrics.record(*id, Stage::Decrypted, self.filled.since_ns(self.received));
+        }
+        self.metrics.record(*id, stage, now(self.clock).mono.since_ns(self.received));
+    }
+
+    #[inline]
+    fn passed(&mut self, metric: u32, stage: Stage, ns: u64) {
+        if let Some(id) = self.metric_ids.get(metric as usize) {
+            self.metrics.record(*id, stage, ns);
         }
     }
 }
@@ -740,6 +782,14 @@ impl<H: Handler> StampedSink for EngineSink<'_, H> {
     #[inline]
     fn read_began(&mut self, received: Stamp) {
         self.received = received.mono;
+        self.filled = received.mono;
+    }
+
+    #[inline]
+    fn read_ended(&mut self) {
+        if !self.metric_ids.is_empty() {
+            self.filled = now(self.clock).mono;
+        }
     }
 }
 

@@ -106,6 +106,12 @@ pub trait Sink {
     fn stage(&mut self, metric: u32, stage: Stage) {
         let _ = (metric, stage);
     }
+
+    /// It took `ns` nanoseconds for a stage that was measured elsewhere.
+    #[inline]
+    fn passed(&mut self, metric: u32, stage: Stage, ns: u64) {
+        let _ = (metric, stage, ns);
+    }
 }
 
 /// A sink that forgets everything.

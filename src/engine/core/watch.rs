@@ -183,6 +183,12 @@ impl Core {
         rows
     }
 
+    /// How many rows of histograms there are.
+    #[inline]
+    pub fn metric_row_count(&self) -> usize {
+        self.metric_rows.len()
+    }
+
     /// What happened on the links since the start: for reports.
     pub fn counters(&self) -> Counters {
         let mut counters = Counters::default();

@@ -1,0 +1,402 @@
+//! Checksums by which venues let us prove that a book is theirs.
+//!
+//! All are CRC-32 (IEEE, as in zlib) over the text of the best levels. The text is made from mantissas, never kept from
+//! messages: each venue has a rule for writing numbers, and by that rule one value has one text.
+//!
+//! Printing dozens of numbers is slow beside everything else that happens to a book, so the texts of levels are kept
+//! and only those of changed levels are printed again. That asks for one [`Checksum`] a book.
+
+use super::side::{BookSide, Level};
+use crate::decimal::{SCALE_MAX, Text};
+
+/// Scales of prices and quantities.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scales {
+    /// Decimals of a price.
+    pub price: u8,
+    /// Decimals of a quantity.
+    pub qty: u8,
+}
+
+/// How many levels of a side kraken's checksum covers, whatever the depth of the book.
+pub const KRAKEN_LEVELS: usize = 10;
+/// How many levels of a side okx's checksum covers.
+pub const OKX_LEVELS: usize = 25;
+/// How many levels of a side bitfinex's checksum covers.
+pub const BITFINEX_LEVELS: usize = 25;
+/// How many levels of a side ftx's checksum covers.
+pub const FTX_LEVELS: usize = 100;
+
+/// Computes the checksums of one book. Levels come best first; more than the venue counts are ignored, fewer are what
+/// the venue has, too.
+///
+/// Right for any levels, fast if most of them are those of the last time.
+#[derive(Debug)]
+pub struct Checksum {
+    /// How the texts in `printed` were made.
+    rule: Option<Rule>,
+    /// Of bids and of asks, at a place that the price decides.
+    printed: [Box<[Printed; PLACES]>; 2],
+    /// The text to be checked, up to `len`.
+    text: Box<[u8]>,
+    len: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rule {
+    Digits { held: Scales, printed: Scales },
+    Plain(Scales),
+    JavaScript(Scales),
+    Python(Scales),
+}
+
+/// A level as it is printed: one line of the processor's cache.
+#[derive(Clone, Copy, Debug)]
+struct Printed {
+    level: Level,
+    /// 0 if nothing is kept here.
+    len: u8,
+    text: [u8; PRINTED_LEN_MAX],
+}
+
+const PRINTED_LEN_MAX: usize = 47;
+const PLACES: usize = 64;
+/// A level is printed and copied with room for its longest text.
+const ROOM: usize = 2 * Text::LEN_MAX + 3;
+const TEXT_LEN_MAX: usize = 2 * FTX_LEVELS * ROOM;
+
+impl Checksum {
+    /// Takes memory for the longest text.
+    pub fn new() -> Checksum {
+        let empty = Printed { level: Level::default(), len: 0, text: [0; PRINTED_LEN_MAX] };
+        let places = || Box::new([empty; PLACES]);
+        let text = vec![0; TEXT_LEN_MAX].into_boxed_slice();
+        Checksum { rule: None, printed: [places(), places()], text, len: 0 }
+    }
+
+    /// Kraken: ten asks, then ten bids, of each the digits of price and quantity at the pair's own precision without
+    /// point and leading zeros. `held` are the scales of `bids` and `asks`, `printed` the precision: of the pair in
+    /// version 2 of the protocol, of the numbers as they are sent in version 1.
+    ///
+    /// `None` if a level has more decimals than are printed or a negative number, so that it cannot be one of this pair.
+    pub fn kraken(
+        &mut self,
+        bids: impl IntoIterator<Item = Level>,
+        asks: impl IntoIterator<Item = Level>,
+        held: Scales,
+        printed: Scales,
+    ) -> Option<u32> {
+        self.start(Rule::Digits { held, printed });
+        for level in asks.into_iter().take(KRAKEN_LEVELS) {
+            self.push(level, BookSide::Ask)?;
+        }
+        for level in bids.into_iter().take(KRAKEN_LEVELS) {
+            self.push(level, BookSide::Bid)?;
+        }
+        Some(self.crc(0))
+    }
+
+    /// Okx and okcoin: `price:quantity` of bid, ask, bid ... for 25 levels, in plain decimals without needless zeros.
+    /// What is left of the longer side follows alone.
+    pub fn okx(
+        &mut self,
+        bids: impl IntoIterator<Item = Level>,
+        asks: impl IntoIterator<Item = Level>,
+        scales: Scales,
+    ) -> i32 {
+        self.interleaved(bids, asks, OKX_LEVELS, Rule::Plain(scales)).cast_signed()
+    }
+
+    /// Bitfinex (`OB_CHECKSUM`): as okx, but with negative quantities for asks and numbers as JavaScript prints them:
+    /// `7e-7` below 0.000001.
+    pub fn bitfinex(
+        &mut self,
+        bids: impl IntoIterator<Item = Level>,
+        asks: impl IntoIterator<Item = Level>,
+        scales: Scales,
+    ) -> i32 {
+        self.interleaved(bids, asks, BITFINEX_LEVELS, Rule::JavaScript(scales)).cast_signed()
+    }
+
+    /// Ftx: as okx with 100 levels, but numbers as Python prints floats: `83274.0`, and `2.262e-05` below 0.0001.
+    pub fn ftx(
+        &mut self,
+        bids: impl IntoIterator<Item = Level>,
+        asks: impl IntoIterator<Item = Level>,
+        scales: Scales,
+    ) -> u32 {
+        self.interleaved(bids, asks, FTX_LEVELS, Rule::Python(scales))
+    }
+
+    fn interleaved(
+        &mut self,
+        bids: impl IntoIterator<Item = Level>,
+        asks: impl IntoIterator<Item = Level>,
+        levels: usize,
+        rule: Rule,
+    ) -> u32 {
+        self.start(rule);
+        let (mut bids, mut asks) = (bids.into_iter(), asks.into_iter());
+        for _ in 0..levels {
+            let (bid, ask) = (bids.next(), asks.next());
+            if bid.is_none() && ask.is_none() {
+                break;
+            }
+            bid.and_then(|level| self.push(level, BookSide::Bid));
+            ask.and_then(|level| self.push(level, BookSide::Ask));
+        }
+        // Each level ends with a colon, which the last one has not.
+        self.crc(1)
+    }
+
+    fn crc(&self, without: usize) -> u32 {
+        crc32fast::hash(self.text.get(..self.len.saturating_sub(without)).unwrap_or_default())
+    }
+
+    fn start(&mut self, rule: Rule) {
+        self.len = 0;
+        if self.rule != Some(rule) {
+            self.rule = Some(rule);
+            for place in self.printed.iter_mut().flat_map(|places| places.iter_mut()) {
+                place.len = 0;
+            }
+        }
+    }
+
+    /// Appends the text of a level. `None` if the rule has none for it.
+    #[inline]
+    fn push(&mut self, level: Level, side: BookSide) -> Option<()> {
+        // A multiplicative hash: neighbouring prices come to different places.
+        let hash = level.price.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - PLACES.ilog2());
+        let place = &mut self.printed[usize::from(side == BookSide::Ask)][hash as usize % PLACES];
+        // There is always room, because no rule asks for more than `FTX_LEVELS` of a side.
+        let room = self.text.get_mut(self.len..)?.first_chunk_mut::<ROOM>()?;
+        if place.level == level && place.len > 0 {
+            // All of it, because a copy of fixed length is a few instructions.
+            room[..PRINTED_LEN_MAX].copy_from_slice(&place.text);
+            self.len += usize::from(place.len);
+            return Some(());
+        }
+        let len = print(self.rule?, level, side, room)?;
+        self.len += len;
+        if len <= PRINTED_LEN_MAX {
+            place.text.copy_from_slice(&room[..PRINTED_LEN_MAX]);
+            place.level = level;
+            place.len = len as u8;
+        }
+        Some(())
+    }
+}
+
+impl Default for Checksum {
+    fn default() -> Checksum {
+        Checksum::new()
+    }
+}
+
+/// Prints a level and returns the length of its text.
+#[inline(never)]
+fn print(rule: Rule, level: Level, side: BookSide, out: &mut [u8; ROOM]) -> Option<usize> {
+    type Number = fn(&mut Text, i64, u8) -> &[u8];
+    let (number, scales): (Number, Scales) = match rule {
+        Rule::Digits { held, printed } => {
+            let len = put_digits(level.price, held.price, printed.price, out)?;
+            return Some(len + put_digits(level.qty, held.qty, printed.qty, out.get_mut(len..)?)?);
+        }
+        Rule::Plain(scales) => (Text::canonical, scales),
+        Rule::JavaScript(scales) => (java_script, scales),
+        Rule::Python(scales) => (python, scales),
+    };
+    let sign = if side == BookSide::Ask && matches!(rule, Rule::JavaScript(_)) { "-" } else { "" };
+    let (mut price, mut qty) = (Text::new(), Text::new());
+    let mut len = 0;
+    for part in [
+        number(&mut price, level.price, scales.price),
+        b":",
+        sign.as_bytes(),
+        number(&mut qty, level.qty, scales.qty),
+        b":",
+    ] {
+        out.get_mut(len..len + part.len())?.copy_from_slice(part);
+        len += part.len();
+    }
+    Some(len)
+}
+
+fn put_digits(mantissa: i64, held: u8, printed: u8, out: &mut [u8]) -> Option<usize> {
+    let mut mantissa = u64::try_from(mantissa).ok()?;
+    for _ in printed..held {
+        if !mantissa.is_multiple_of(10) {
+            return None;
+        }
+        mantissa /= 10;
+    }
+    if mantissa == 0 {
+        // There would be only leading zeros.
+        return Some(0);
+    }
+    let mut text = Text::new();
+    let digits = text.digits(mantissa);
+    let zeros = usize::from(printed.min(SCALE_MAX).saturating_sub(held));
+    out.get_mut(..digits.len())?.copy_from_slice(digits);
+    out.get_mut(digits.len()..digits.len() + zeros)?.fill(b'0');
+    Some(digits.len() + zeros)
+}
+
+/// As JavaScript's `String(number)`: an exponent below 0.000001. Above 10^21 as well, which an `i64` does not reach.
+fn java_script(text: &mut Text, mantissa: i64, scale: u8) -> &[u8] {
+    match exponent(text, mantissa, scale) {
+        Some(exponent) if exponent < -6 => text.scientific(mantissa, exponent, 1),
+        _ => text.canonical(mantissa, scale),
+    }
+}
+
+/// As Python's `repr(float)`: an exponent of two digits below 0.0001 and from 10^16 on, otherwise always a fraction.
+fn python(text: &mut Text, mantissa: i64, scale: u8) -> &[u8] {
+    match exponent(text, mantissa, scale) {
+        Some(exponent) if !(-4..16).contains(&exponent) => text.scientific(mantissa, exponent, 2),
+        _ => text.with_fraction(mantissa, scale),
+    }
+}
+
+/// The power of ten of the first digit. `None` for zero.
+fn exponent(text: &mut Text, mantissa: i64, scale: u8) -> Option<i32> {
+    if mantissa == 0 {
+        return None;
+    }
+    let digits = text.digits(mantissa.unsigned_abs()).len();
+    Some(digits as i32 - 1 - i32::from(scale.min(SCALE_MAX)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decimal;
+
+    /// Levels from `price/qty price/qty`, at the scales.
+    fn levels(text: &str, scales: Scales) -> Vec<Level> {
+        text.split_whitespace()
+            .map(|level| {
+                let (price, qty) = level.split_once('/').unwrap();
+                let number =
+                    |text: &str, scale| decimal::parse_exact(text.trim_start_matches('-').as_bytes(), scale).unwrap();
+                Level { price: number(price, scales.price), qty: number(qty, scales.qty) }
+            })
+            .collect()
+    }
+
+    const fn scales(price: u8, qty: u8) -> Scales {
+        Scales { price, qty }
+    }
+
+    #[test]
+    fn kraken_worked_example() {
+        // BTC/USD, from the checksum guide of version 2.
+        let asks = "45285.2/0.00100000 45286.4/1.54571953 45286.6/1.54571109 45289.6/1.54560911 45290.2/0.15890660 45291.8/1.54553491 45294.7/0.04454749 45296.1/0.35380000 45297.5/0.09945542 45299.5/0.18772827";
+        let bids = "45283.5/0.10000000 45283.4/1.54582015 45282.1/0.10000000 45281.0/0.10000000 45280.3/1.54592586 45279.0/0.07990000 45277.6/0.03310103 45277.5/0.30000000 45277.3/1.54602737 45276.6/0.15445238";
+        let mut checksum = Checksum::new();
+        let mut of = |held: Scales, printed| checksum.kraken(levels(bids, held), levels(asks, held), held, printed);
+        assert_eq!(of(scales(1, 8), scales(1, 8)), Some(3_310_070_434));
+        // The same from a book that is held more finely, or less finely printed than it is.
+        assert_eq!(of(scales(5, 10), scales(1, 8)), Some(3_310_070_434));
+        assert_eq!(of(scales(1, 8), scales(0, 8)), None);
+        assert_ne!(of(scales(1, 8), scales(2, 8)), Some(3_310_070_434));
+    }
+
+    #[test]
+    fn kraken_pads_to_the_precision_and_takes_ten() {
+        let held = scales(1, 0);
+        let mut checksum = Checksum::new();
+        let many: Vec<Level> = (0..20).map(|n| Level { price: 1000 - n, qty: 1 }).collect();
+        let ten = checksum.kraken(many[..10].iter().copied(), [], held, held);
+        assert_eq!(checksum.kraken(many, [], held, held), ten);
+        checksum.kraken([Level { price: 5, qty: 3 }], [Level { price: 12, qty: 0 }], held, scales(3, 2)).unwrap();
+        assert_eq!(&checksum.text[..checksum.len], b"1200500300");
+        assert_eq!(checksum.kraken([], [], held, held), Some(0));
+        assert_eq!(checksum.kraken([Level { price: -1, qty: 1 }], [], held, held), None);
+    }
+
+    #[test]
+    fn okx_worked_examples() {
+        let mut checksum = Checksum::new();
+        let held = scales(4, 2);
+        assert_eq!(checksum.okx([], levels("0.0005/305 0.001/550", held), held), 971_343_753);
+        assert_eq!(&checksum.text[..checksum.len], b"0.0005:305:0.001:550:");
+        assert_eq!(checksum.okx([], levels("0.0015/906", held), held), -288_111_842);
+        checksum.okx(levels("30233.6/3 30219.4/104 1/1", held), levels("30238.8/2 30249.5/50", held), held);
+        assert_eq!(&checksum.text[..checksum.len], b"30233.6:3:30238.8:2:30219.4:104:30249.5:50:1:1:");
+        assert_eq!(checksum.okx([], [], held), 0);
+        let many = vec![Level { price: 1, qty: 1 }; 40];
+        checksum.okx(many.clone(), many, scales(0, 0));
+        assert_eq!(checksum.len, 25 * 2 * 4);
+    }
+
+    #[test]
+    fn bitfinex_worked_example() {
+        // tXRPBTC with P0, 25 levels, of which the bids have only 18.
+        let bids = "0.0000011/266122.94 0.00000109/500793.10790141 0.00000108/776367.43 0.00000107/23329.54842056 0.00000106/116868.87735849 0.00000105/205000 0.00000103/227308.25386407 0.00000102/105000 0.00000101/2970 0.000001/21000 7e-7/10000 6.6e-7/10000 6e-7/100000 4.9e-7/10000 2.5e-7/2000 6e-8/100000 5e-8/200000 1e-8/640000";
+        let asks = "0.00000111/-4847.13 0.00000112/-528102.69042633 0.00000113/-302397.07 0.00000114/-339088.93 0.00000126/-245944.06 0.00000127/-5000 0.0000013/-5000 0.00000134/-8249.18938656 0.00000136/-13161.25184766 0.00000145/-2914 0.0000015/-54448.5 0.00000152/-5538.54849594 0.00000153/-62691.75475079 0.00000159/-2914 0.0000016/-52631.10296831 0.00000164/-4000 0.00000166/-3831.46784605 0.00000171/-14575.17730379 0.00000174/-3124.81815395 0.0000018/-18000 0.00000182/-16000 0.00000186/-4000 0.00000189/-10000.686624 0.00000191/-14500 0.00000193/-2422";
+        let mut checksum = Checksum::new();
+        for held in [scales(8, 8), scales(12, 8)] {
+            assert_eq!(checksum.bitfinex(levels(bids, held), levels(asks, held), held), -1_175_357_890);
+            assert_eq!(checksum.len, 851 + 1);
+        }
+    }
+
+    #[test]
+    fn numbers_of_java_script_and_python() {
+        let cases: &[(&str, &str, &str)] = &[
+            ("0", "0", "0.0"),
+            ("0.000001", "0.000001", "1e-06"),
+            ("0.0000010", "0.000001", "1e-06"),
+            ("0.00000125", "0.00000125", "1.25e-06"),
+            ("0.00000099", "9.9e-7", "9.9e-07"),
+            ("0.000000000001", "1e-12", "1e-12"),
+            ("0.00009999", "0.00009999", "9.999e-05"),
+            ("0.0001", "0.0001", "0.0001"),
+            ("83274", "83274", "83274.0"),
+            ("83274.5", "83274.5", "83274.5"),
+            ("100", "100", "100.0"),
+            ("9999999999999999", "9999999999999999", "9999999999999999.0"),
+            ("10000000000000000", "10000000000000000", "1e+16"),
+            ("123456789000000000", "123456789000000000", "1.23456789e+17"),
+            ("-0.0000005", "-5e-7", "-5e-07"),
+        ];
+        for &(plain, java, py) in cases {
+            let fixed: decimal::Fixed = plain.parse().unwrap();
+            for scale in fixed.scale()..=SCALE_MAX {
+                let Ok(mantissa) = fixed.rescale(scale) else { continue };
+                assert_eq!(java_script(&mut Text::new(), mantissa, scale), java.as_bytes(), "{plain} at {scale}");
+                assert_eq!(python(&mut Text::new(), mantissa, scale), py.as_bytes(), "{plain} at {scale}");
+            }
+        }
+    }
+
+    #[test]
+    fn kept_texts_are_those_of_the_level() {
+        // Every way to be another level or to be printed in another way comes to the same place.
+        let mut kept = Checksum::new();
+        let mut of = |price, qty, scale| {
+            let level = [Level { price, qty }];
+            let held = scales(scale, scale);
+            let mut fresh = Checksum::new();
+            for _ in 0..2 {
+                assert_eq!(kept.okx(level, [], held), fresh.okx(level, [], held));
+                assert_eq!(kept.okx([], level, held), fresh.okx([], level, held));
+                assert_eq!(kept.bitfinex([], level, held), fresh.bitfinex([], level, held));
+                assert_eq!(kept.bitfinex(level, level, held), fresh.bitfinex(level, level, held));
+                assert_eq!(kept.ftx(level, level, held), fresh.ftx(level, level, held));
+                let four = scales(scale + 4, scale);
+                assert_eq!(kept.kraken(level, level, held, four), fresh.kraken(level, level, held, four));
+            }
+        };
+        for price in [0, 1, 5, i64::MAX, -3] {
+            for qty in [0, 1, 7, i64::MAX, 70] {
+                for scale in [0, 1, 8] {
+                    of(price, qty, scale);
+                }
+            }
+        }
+        assert_eq!(size_of::<Printed>(), 64);
+    }
+}
