@@ -10,7 +10,7 @@
 //! digits, because their number changes from one level to the next and a mispredicted branch costs more than the
 //! decoding. Everything else takes a plain loop over the digits, about five times slower.
 
-use crate::sys::lanes::Lanes;
+use crate::sys::lanes::{self, Lanes};
 use std::{
     cmp::Ordering,
     error::Error,
@@ -63,9 +63,9 @@ pub fn parse_exact(text: &[u8], scale: u8) -> Result<i64, DecimalError> {
         [b'-', rest @ ..] => (rest, true),
         _ => (text, false),
     };
-    if let Some(block) = Block::whole(digits)
-        && let Some((mantissa, len)) = block.decimal(scale)
+    if let Some((mantissa, len)) = lanes_of(digits).and_then(|lanes| Scaler::new(scale).decimal(lanes))
         && len == digits.len()
+        && scale <= SCALE_MAX
     {
         return Ok(if negative { -mantissa } else { mantissa });
     }
@@ -529,92 +529,146 @@ impl Text {
     }
 }
 
-/// The first sixteen bytes of a text, zeros where it is shorter.
-#[derive(Clone, Copy)]
-pub(crate) struct Block(pub(crate) Lanes);
+/// Brings numbers to one scale; prepared once, used for many.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scaler {
+    /// Where a fraction of eight digits has digits beyond the scale.
+    beyond: u64,
+    /// Moves the fraction so that its last digit at the scale is the last of eight.
+    shift: u32,
+    /// 10^scale, or 10^8 for a scale above 8, which `extra` then completes.
+    power: u64,
+    extra: i64,
+}
 
-impl Block {
-    /// The bytes of `text` from `position` on. `None` at its end, and where the text as a whole is shorter than a
-    /// block.
-    #[inline(always)]
-    pub(crate) fn load(text: &[u8], position: usize) -> Option<Block> {
-        if let Some(bytes) = text.get(position..).and_then(<[u8]>::first_chunk::<16>) {
-            return Some(Block(Lanes::from_bits(u128::from_le_bytes(*bytes))));
+impl Scaler {
+    /// For a scale up to [`SCALE_MAX`]; a greater one, which no number has, is taken for that.
+    #[inline]
+    pub(crate) fn new(scale: u8) -> Scaler {
+        let near = scale.min(8);
+        let extra = scale.min(SCALE_MAX) - near;
+        Scaler {
+            beyond: !FIRST[usize::from(near)],
+            // For scale 0 this is a shift by 64, which does nothing to a fraction that has to be zero then.
+            shift: 64 - 8 * u32::from(near),
+            power: POWERS[usize::from(near)],
+            extra: POWERS[usize::from(extra)] as i64,
         }
-        // At the end of the text its last block is read and moved down.
-        let last = u128::from_le_bytes(*text.last_chunk::<16>()?);
-        let missing = position.checked_sub(text.len() - 16).filter(|&missing| missing < 16)?;
-        Some(Block(Lanes::from_bits(last >> (8 * missing))))
     }
 
-    /// All of `text`, if it has at most 16 bytes.
-    #[inline(always)]
-    fn whole(text: &[u8]) -> Option<Block> {
-        let len = text.len();
-        if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
-            if len > 16 {
-                return None;
-            }
-            let last = u64::from_le_bytes(*last);
-            // Overlapping loads; the bytes that both have are shifted out of the second.
-            let high = last.unbounded_shr(8 * (16 - len as u32));
-            return Some(Block(Lanes { low: u64::from_le_bytes(*first), high }));
-        }
-        if let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
-            let last = u64::from(u32::from_le_bytes(*last));
-            let low = u64::from(u32::from_le_bytes(*first)) | last << (8 * (len as u32 - 4));
-            return Some(Block(Lanes { low, high: 0 }));
-        }
-        let low = text.iter().rev().fold(0, |low, &byte| low << 8 | u64::from(byte));
-        Some(Block(Lanes { low, high: 0 }))
-    }
-
-    /// The mantissa of the number without sign or exponent at the start of the block, and the length of its text.
+    /// The mantissa of the number without sign and exponent at the start of `lanes`, and the length of its text.
     ///
-    /// `None` where the general routine has to decide: bad syntax, more than 8 digits before or after the point, an
-    /// inexact value, a scale above 8. The caller has to look at what follows: nothing says that the number ends
-    /// within the block, and an exponent may follow.
+    /// `None` where the general routine has to decide: bad syntax, more than 8 digits before or after the point, a
+    /// value that does not fit. The caller has to look at what follows: nothing says that the number ends within the
+    /// lanes, and an exponent may follow.
     #[inline(always)]
-    pub(crate) fn decimal(self, scale: u8) -> Option<(i64, usize)> {
-        let (digits, points) = self.0.digits_and_points();
-        // Bit 16 is a sentinel, so that both searches end.
-        let len = (!(digits | points) | 1 << 16).trailing_zeros();
-        let points = points & ((1 << len) - 1);
-        let integer_len = (points | 1 << len).trailing_zeros();
-        let fraction_len = (len - integer_len).saturating_sub(1);
-        let leading_zero = self.0.low as u8 == b'0' && integer_len > 1;
-        let one_point = points & points.wrapping_sub(1) == 0;
-        let lone_point = points != 0 && fraction_len == 0;
-        if !(1..=8).contains(&integer_len) || fraction_len > 8 || scale > 8 || leading_zero || !one_point || lone_point
-        {
-            return None;
-        }
-        let integer = (self.0.low ^ ZEROS) << (64 - 8 * integer_len);
-        let fraction = (self.0.bits() >> (8 * (integer_len + 1))) as u64 ^ ZEROS;
-        let fraction = fraction & u64::MAX.unbounded_shr(64 - 8 * fraction_len);
-        let scale_bits = 8 * u32::from(scale);
-        if fraction.unbounded_shr(scale_bits) != 0 {
-            return None;
-        }
-        let fraction = fraction.unbounded_shl(64 - scale_bits);
-        let mantissa = eight_digits(integer) * POWERS[usize::from(scale)] + eight_digits(fraction);
-        Some((mantissa as i64, len as usize))
+    pub(crate) fn decimal(&self, lanes: Lanes) -> Option<(i64, usize)> {
+        let (parts, len) = self.parts(lanes, |start| (lanes.bits() >> (8 * start)) as u64)?;
+        let mantissa = eight_digits(parts.integer) * self.power + eight_digits(parts.fraction);
+        Some(((mantissa as i64).checked_mul(self.extra)?, len))
     }
 
-    /// The integer without sign at the start of the block, and the length of its text, which ends within the block.
-    /// `None` if there is no digit, a needless zero, or no end.
+    /// The digits of the number for [`Parts::pair`], and the length of its text, under the conditions of
+    /// [`Scaler::decimal`]. `bytes_from` returns the eight bytes from an index on, which is 2 to 9.
     #[inline(always)]
-    pub(crate) fn integer(self) -> Option<(u64, usize)> {
-        let (digits, _) = self.0.digits_and_points();
-        let len = (!digits | 1 << 16).trailing_zeros();
-        if !(1..=15).contains(&len) || (self.0.low as u8 == b'0' && len > 1) {
+    pub(crate) fn parts(&self, lanes: Lanes, bytes_from: impl Fn(usize) -> u64) -> Option<(Parts, usize)> {
+        let (others, points) = lanes.others_and_points();
+        let integer_len = others.trailing_zeros();
+        let point = points >> integer_len & 1;
+        // The second byte that is no digit ends the number if the first one is a point.
+        let fraction_len = (others & (others - 1)).trailing_zeros() - integer_len - 1 & point.wrapping_neg();
+        // No point and no fraction, or a point and 1 to 8 digits.
+        let fraction_wrong = fraction_len.wrapping_sub(point) > 7;
+        // Not a chain of conditions, because whether a number starts with a zero cannot be foretold.
+        let needless_zero = (lanes.low as u8 == b'0') & (integer_len != 1);
+        if integer_len.wrapping_sub(1) > 7 || fraction_wrong | needless_zero {
             return None;
         }
-        let zeros = u128::from(ZEROS) << 64 | u128::from(ZEROS);
-        let digits = Lanes::from_bits((self.0.bits() ^ zeros) << (128 - 8 * len));
-        Some((eight_digits(digits.low) * POWERS[8] + eight_digits(digits.high), len as usize))
+        let integer = (lanes.low ^ ZEROS) << (64 - 8 * integer_len);
+        let fraction = (bytes_from(integer_len as usize + 1) ^ ZEROS) & FIRST[fraction_len as usize];
+        if fraction & self.beyond != 0 {
+            return None;
+        }
+        let fraction = fraction.wrapping_shl(self.shift);
+        Some((Parts { integer, fraction }, (integer_len + point + fraction_len) as usize))
     }
 }
+
+/// The digits of a number as values of 0 to 9, the last one in the highest byte.
+#[derive(Clone, Copy)]
+pub(crate) struct Parts {
+    integer: u64,
+    fraction: u64,
+}
+
+impl Parts {
+    /// The mantissas of two numbers. Together they are one pass through vector instructions.
+    #[inline(always)]
+    pub(crate) fn pair(parts: [Parts; 2], scalers: &[Scaler; 2]) -> Option<(i64, i64)> {
+        let [first, second] = parts;
+        let [a, b, c, d] =
+            lanes::four_times_eight_digits([first.integer, first.fraction, second.integer, second.fraction]);
+        let mantissa = |integer: u32, fraction: u32, scaler: &Scaler| {
+            let mantissa = u64::from(integer) * scaler.power + u64::from(fraction);
+            (mantissa as i64).checked_mul(scaler.extra)
+        };
+        Some((mantissa(a, b, &scalers[0])?, mantissa(c, d, &scalers[1])?))
+    }
+}
+
+/// The integer without sign at the start of `lanes`, and the length of its text, which ends within the lanes. `None`
+/// if there is no digit, a needless zero, or no end.
+#[inline(always)]
+pub(crate) fn integer(lanes: Lanes) -> Option<(u64, usize)> {
+    let len = integer_len(lanes)?;
+    let zeros = u128::from(ZEROS) << 64 | u128::from(ZEROS);
+    let digits = Lanes::from_bits((lanes.bits() ^ zeros) << (128 - 8 * len));
+    Some((eight_digits(digits.low) * POWERS[8] + eight_digits(digits.high), len))
+}
+
+/// The length of the integer without sign at the start of `lanes`, as for [`integer`].
+#[inline(always)]
+pub(crate) fn integer_len(lanes: Lanes) -> Option<usize> {
+    let (others, _) = lanes.others_and_points();
+    let len = others.trailing_zeros();
+    if !(1..=15).contains(&len) || (lanes.low as u8 == b'0' && len > 1) {
+        return None;
+    }
+    Some(len as usize)
+}
+
+/// All of `text`, if it has at most 16 bytes.
+#[inline(always)]
+fn lanes_of(text: &[u8]) -> Option<Lanes> {
+    let len = text.len();
+    if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+        if len > 16 {
+            return None;
+        }
+        let last = u64::from_le_bytes(*last);
+        // Overlapping loads; the bytes that both have are shifted out of the second.
+        let high = last.unbounded_shr(8 * (16 - len as u32));
+        return Some(Lanes { low: u64::from_le_bytes(*first), high });
+    }
+    if let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
+        let last = u64::from(u32::from_le_bytes(*last));
+        let low = u64::from(u32::from_le_bytes(*first)) | last << (8 * (len as u32 - 4));
+        return Some(Lanes { low, high: 0 });
+    }
+    let low = text.iter().rev().fold(0, |low, &byte| low << 8 | u64::from(byte));
+    Some(Lanes { low, high: 0 })
+}
+
+/// Masks for the first 0 to 8 bytes of eight; padded so that an index of four bits needs no check.
+const FIRST: [u64; 16] = {
+    let mut first = [u64::MAX; 16];
+    let mut len = 0;
+    while len < 8 {
+        first[len] = (1 << (8 * len)) - 1;
+        len += 1;
+    }
+    first
+};
 
 const ZEROS: u64 = 0x3030_3030_3030_3030;
 
@@ -878,7 +932,7 @@ mod tests {
             prop_assert_eq!(parse_exact(text.as_bytes(), scale), plain(&text, scale));
             // Behind a block that holds more than the number the same must come out.
             let longer = format!("{text}\",\"123.4567890123456");
-            if let Some((mantissa, len)) = Block::load(longer.as_bytes(), 0).and_then(|block| block.decimal(scale))
+            if let Some((mantissa, len)) = Lanes::load(longer.as_bytes(), 0).and_then(|lanes| Scaler::new(scale).decimal(lanes))
                 && longer.as_bytes()[len] == b'"'
             {
                 prop_assert_eq!(len, text.len());

@@ -80,7 +80,7 @@ pub enum Step {
     Ignored,
     /// The snapshot and what was held are joined: the book is whole.
     Joined,
-    /// The snapshot cannot be joined to what is held: ask for another one.
+    /// The snapshot cannot be joined to what is held, or to the first delta after it: ask for another one.
     SnapshotTooOld,
     /// The snapshot was not asked for: nothing changed.
     Unasked,
@@ -130,6 +130,12 @@ impl Sync {
     /// True while the book is whole and in sequence.
     pub fn is_following(&self) -> bool {
         matches!(self.phase, Phase::Following { .. })
+    }
+
+    /// True if nothing has joined the snapshot yet: the book is as old as the snapshot, and that may be older than the
+    /// stream.
+    pub fn is_unconfirmed(&self) -> bool {
+        matches!(self.phase, Phase::Following { first: true, .. })
     }
 
     /// Deltas that were older than the book or came twice.
@@ -241,6 +247,13 @@ impl Sync {
             Phase::Following { .. } if delta.last <= self.last => {
                 self.ignored += 1;
                 Step::Ignored
+            }
+            Phase::Following { first: true, .. } => {
+                // Nothing had joined the snapshot: not the stream has a hole, the snapshot was older than it.
+                self.held.clear();
+                self.hold(delta);
+                self.phase = Phase::Snapshot;
+                Step::SnapshotTooOld
             }
             Phase::Following { .. } => {
                 // If the snapshot of a refresh is on its way, it serves when it is new enough.
@@ -425,6 +438,288 @@ impl Held {
                 asks: &levels[at + bids..at + bids + asks],
             });
             at += bids + asks;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{MarketId, VenueId};
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn book() -> Book {
+        Book::new(MarketId { venue: VenueId(0), index: 0 }, 2, 3, 64)
+    }
+
+    fn level(price: i64, qty: i64) -> Level {
+        Level { price, qty }
+    }
+
+    /// A delta `first..=last` that sets one bid, so that what was applied shows.
+    fn delta(first: u64, last: u64, bids: &[Level]) -> Delta<'_> {
+        Delta { first, last, prev: first.checked_sub(1), venue_time: None, bids, asks: &[] }
+    }
+
+    fn snapshot(last: u64, bids: &[Level]) -> Snapshot<'_> {
+        Snapshot { last, venue_time: None, bids, asks: &[], bids_cut: false, asks_cut: false }
+    }
+
+    fn bids(book: &Book) -> Vec<(i64, i64)> {
+        book.last_known().bids.levels_all().map(|level| (level.price, level.qty)).collect()
+    }
+
+    const T: Stamp = Stamp { mono: crate::model::Mono(0), wall: Wall(0) };
+
+    /// The worked example of card binance.md section 5, spot: snapshot 499869752; events (750,752) drop, (753,754)
+    /// apply, (755,757) apply.
+    #[test]
+    fn worked_example_of_binance_spot() {
+        let (mut sync, mut book) = (Sync::new(Rule::Range), book());
+        assert!(sync.subscribed());
+        assert_eq!(sync.on_delta(&delta(499869750, 499869752, &[level(1, 1)]), &mut book, T), Step::Held);
+        assert_eq!(sync.on_snapshot(&snapshot(499869752, &[level(2, 2)]), &mut book, T), Step::Joined);
+        assert_eq!(bids(&book), [(2, 2)], "what the snapshot contains is not applied again");
+        assert_eq!(sync.on_delta(&delta(499869753, 499869754, &[level(3, 3)]), &mut book, T), Step::Applied);
+        assert_eq!(sync.on_delta(&delta(499869755, 499869757, &[level(3, 0)]), &mut book, T), Step::Applied);
+        assert_eq!((bids(&book), book.nonce()), (vec![(2, 2)], Some(499869757)));
+    }
+
+    /// Worked example, futures: snapshot 600859605926; an event up to ..4824 is dropped; U=..5926 u=..7423 pu=..4824
+    /// is applied first (U <= L <= u); the next has pu=..7423.
+    #[test]
+    fn worked_example_of_binance_futures() {
+        let (mut sync, mut book) = (Sync::new(Rule::PrevId), book());
+        let with_prev = |first, last, prev, bids| Delta { prev: Some(prev), ..delta(first, last, bids) };
+        assert!(sync.subscribed());
+        let (a, b, c) = ([level(1, 1)], [level(5, 5)], [level(6, 6)]);
+        assert_eq!(sync.on_delta(&with_prev(600859603343, 600859604824, 600859603000, &a), &mut book, T), Step::Held);
+        assert_eq!(sync.on_snapshot(&snapshot(600859605926, &[level(4, 4)]), &mut book, T), Step::Joined);
+        let straddling = with_prev(600859605926, 600859607423, 600859604824, &b);
+        assert_eq!(sync.on_delta(&straddling, &mut book, T), Step::Applied);
+        assert_eq!(
+            sync.on_delta(&with_prev(600859609999, 600859610000, 600859607423, &c), &mut book, T),
+            Step::Applied,
+            "U is not the previous u + 1 there"
+        );
+        assert_eq!(bids(&book), [(6, 6), (5, 5), (4, 4)]);
+        let lost = with_prev(600859611000, 600859611001, 600859610500, &a);
+        assert_eq!(sync.on_delta(&lost, &mut book, T), Step::Gap { expected: 600859610000, got: 600859610500 });
+    }
+
+    #[test]
+    fn a_snapshot_older_than_the_stream_is_refused() {
+        let (mut sync, mut book) = (Sync::new(Rule::Range), book());
+        assert_eq!(sync.on_delta(&delta(11, 12, &[level(1, 1)]), &mut book, T), Step::HeldAsk);
+        assert_eq!(sync.on_snapshot(&snapshot(9, &[]), &mut book, T), Step::SnapshotTooOld);
+        assert!(!sync.is_following());
+        assert_eq!(sync.on_snapshot(&snapshot(10, &[]), &mut book, T), Step::Joined);
+        assert_eq!((bids(&book), book.nonce()), (vec![(1, 1)], Some(12)));
+    }
+
+    #[test]
+    fn the_first_delta_may_straddle_the_snapshot_and_no_later_one() {
+        let (mut sync, mut book) = (Sync::new(Rule::Range), book());
+        assert!(sync.subscribed());
+        assert_eq!(sync.on_snapshot(&snapshot(10, &[]), &mut book, T), Step::Joined);
+        assert_eq!(sync.on_delta(&delta(5, 10, &[level(9, 9)]), &mut book, T), Step::Ignored);
+        assert_eq!(sync.on_delta(&delta(8, 13, &[level(1, 1)]), &mut book, T), Step::Applied);
+        assert_eq!(
+            sync.on_delta(&delta(12, 15, &[level(2, 2)]), &mut book, T),
+            Step::Gap { expected: 14, got: 12 },
+            "an overlap is against the rule, so it is not trusted"
+        );
+        assert_eq!(bids(&book), [(1, 1)]);
+    }
+
+    #[test]
+    fn a_snapshot_that_turns_out_to_be_old_is_no_gap() {
+        let (mut sync, mut book) = (Sync::new(Rule::Range), book());
+        assert!(sync.subscribed());
+        assert_eq!(sync.on_snapshot(&snapshot(10, &[]), &mut book, T), Step::Joined);
+        assert!(sync.is_unconfirmed());
+        assert_eq!(sync.on_delta(&delta(13, 14, &[level(1, 1)]), &mut book, T), Step::SnapshotTooOld);
+        assert!(!sync.is_following());
+        assert_eq!(sync.on_snapshot(&snapshot(13, &[]), &mut book, T), Step::Joined);
+        assert!(!sync.is_unconfirmed());
+        assert_eq!((bids(&book), book.nonce()), (vec![(1, 1)], Some(14)));
+    }
+
+    #[test]
+    fn duplicates_are_ignored_and_counted() {
+        let (mut sync, mut book) = (Sync::new(Rule::Range), book());
+        assert!(sync.subscribed());
+        sync.on_snapshot(&snapshot(10, &[]), &mut book, T);
+        assert_eq!(sync.on_delta(&delta(11, 12, &[level(1, 1)]), &mut book, T), Step::Applied);
+        assert_eq!(sync.on_delta(&delta(11, 12, &[level(1, 7)]), &mut book, T), Step::Ignored);
+        assert_eq!((sync.ignored(), bids(&book)), (1, vec![(1, 1)]));
+    }
+
+    #[test]
+    fn a_refresh_never_takes_back_what_was_applied() {
+        let (mut sync, mut book) = (Sync::new(Rule::Range), book());
+        assert!(sync.subscribed());
+        sync.on_snapshot(&snapshot(10, &[]), &mut book, T);
+        sync.on_delta(&delta(11, 12, &[level(1, 1)]), &mut book, T);
+        assert!(sync.refresh());
+        assert!(!sync.refresh(), "one is on its way");
+        // From before the refresh was asked for, and nothing held that leads from it to the present.
+        assert_eq!(sync.on_snapshot(&snapshot(11, &[]), &mut book, T), Step::SnapshotTooOld);
+        assert_eq!((bids(&book), sync.is_following()), (vec![(1, 1)], true));
+        sync.on_delta(&delta(13, 14, &[level(2, 2)]), &mut book, T);
+        assert_eq!(sync.on_snapshot(&snapshot(12, &[level(1, 1), level(3, 3)]), &mut book, T), Step::Joined);
+        assert_eq!((bids(&book), book.nonce()), (vec![(3, 3), (2, 2), (1, 1)], Some(14)));
+        assert_eq!(sync.on_delta(&delta(15, 15, &[]), &mut book, T), Step::Applied);
+    }
+
+    #[test]
+    fn whole_books_replace_each_other_and_never_go_back() {
+        let (mut sync, mut book) = (Sync::new(Rule::Replace), book());
+        assert!(!sync.subscribed(), "no snapshot is needed");
+        assert_eq!(sync.on_snapshot(&snapshot(5, &[level(1, 1)]), &mut book, T), Step::Joined);
+        assert_eq!(sync.on_snapshot(&snapshot(4, &[level(9, 9)]), &mut book, T), Step::Ignored);
+        assert_eq!(bids(&book), [(1, 1)]);
+        sync.disconnected();
+        assert_eq!(sync.on_snapshot(&snapshot(4, &[level(2, 2)]), &mut book, T), Step::Joined);
+        assert_eq!(bids(&book), [(2, 2)]);
+    }
+
+    #[test]
+    fn the_pool_of_held_deltas_is_bounded_and_keeps_the_newest() {
+        let (mut sync, mut book) = (Sync::new(Rule::Range), book());
+        assert!(sync.subscribed());
+        let extra = 10;
+        for n in 1..=HELD_DELTAS_MAX as u64 + extra {
+            sync.on_delta(&delta(n, n, &[level(n as i64, 1)]), &mut book, T);
+        }
+        assert_eq!((sync.held().len(), sync.held().dropped()), (HELD_DELTAS_MAX, extra));
+        assert_eq!(sync.on_snapshot(&snapshot(extra - 1, &[]), &mut book, T), Step::SnapshotTooOld);
+        assert_eq!(sync.on_snapshot(&snapshot(extra, &[]), &mut book, T), Step::Joined);
+        assert_eq!(book.nonce(), Some(HELD_DELTAS_MAX as u64 + extra));
+        // Levels are bounded as well, and a delta that alone is larger than the pool is not held at all.
+        let many = vec![level(1, 1); HELD_LEVELS_MAX / 2];
+        let mut sync = Sync::new(Rule::Range);
+        assert!(sync.subscribed());
+        for n in 1..=3 {
+            sync.on_delta(&delta(n, n, &many), &mut book, T);
+        }
+        assert_eq!((sync.held().len(), sync.held().dropped()), (2, 1));
+        let too_many = vec![level(1, 1); HELD_LEVELS_MAX + 1];
+        sync.on_delta(&delta(4, 4, &too_many), &mut book, T);
+        assert_eq!(sync.held().len(), 0);
+    }
+
+    #[test]
+    fn numbers_at_the_end_of_their_range_do_no_harm() {
+        let (mut sync, mut book) = (Sync::new(Rule::Range), book());
+        assert!(sync.subscribed());
+        assert_eq!(sync.on_snapshot(&snapshot(u64::MAX, &[]), &mut book, T), Step::Joined);
+        assert_eq!(sync.on_delta(&delta(u64::MAX, u64::MAX, &[]), &mut book, T), Step::Applied);
+        assert_eq!(sync.on_delta(&delta(0, 0, &[]), &mut book, T), Step::Ignored);
+        assert_eq!(sync.on_delta(&delta(0, u64::MAX, &[]), &mut book, T), Step::Ignored);
+    }
+
+    /// What happens to a delta on its way.
+    #[derive(Clone, Copy, Debug)]
+    enum Fate {
+        Arrives,
+        Lost,
+        Twice,
+        /// Overtaken by the next one.
+        Late,
+        /// The connection is cut here.
+        Cut,
+        /// A snapshot that is so many deltas old arrives before it.
+        Snapshot(usize),
+        Refresh,
+        Distrust,
+    }
+
+    fn fate() -> impl Strategy<Value = Fate> {
+        prop_oneof![
+            12 => Just(Fate::Arrives),
+            1 => Just(Fate::Lost),
+            1 => Just(Fate::Twice),
+            1 => Just(Fate::Late),
+            1 => Just(Fate::Cut),
+            6 => (0usize..6).prop_map(Fate::Snapshot),
+            1 => Just(Fate::Refresh),
+            1 => Just(Fate::Distrust),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+        /// Whatever is lost, doubled, reordered or cut: while the sync says that it follows, the book is the true book
+        /// of the number that it shows.
+        #[test]
+        fn a_followed_book_is_the_true_book(
+            fates in prop::collection::vec((fate(), 1u64..4, 90i64..110, 0i64..3), 1..120),
+            futures in any::<bool>(),
+        ) {
+            let rule = if futures { Rule::PrevId } else { Rule::Range };
+            let (mut sync, mut ours) = (Sync::new(rule), book());
+            sync.subscribed();
+            let mut truth = BTreeMap::new();
+            let mut history = vec![(0u64, truth.clone())];
+            let (mut last, mut late) = (0u64, None::<(u64, u64, u64, Level)>);
+            for (fate, span, price, qty) in fates {
+                let prev = last;
+                let first = last + if futures { 7 } else { 1 };
+                last = first + span - 1;
+                let change = level(price, qty);
+                if qty == 0 { truth.remove(&price); } else { truth.insert(price, qty); }
+                history.push((last, truth.clone()));
+                let deliver = |sync: &mut Sync, ours: &mut Book, (first, last, prev, change): (u64, u64, u64, Level)| {
+                    let bids = [change];
+                    let delta = Delta { first, last, prev: Some(prev), venue_time: None, bids: &bids, asks: &[] };
+                    sync.on_delta(&delta, ours, T);
+                };
+                let this = (first, last, prev, change);
+                match fate {
+                    Fate::Lost => {}
+                    Fate::Late => {
+                        if let Some(older) = late.replace(this) {
+                            deliver(&mut sync, &mut ours, older);
+                        }
+                        continue;
+                    }
+                    Fate::Cut => {
+                        sync.disconnected();
+                        sync.subscribed();
+                        late = None;
+                    }
+                    Fate::Snapshot(age) => {
+                        deliver(&mut sync, &mut ours, this);
+                        let (at, levels) = &history[history.len() - 1 - age.min(history.len() - 1)];
+                        let bids: Vec<Level> = levels.iter().rev().map(|(price, qty)| level(*price, *qty)).collect();
+                        sync.on_snapshot(&snapshot(*at, &bids), &mut ours, T);
+                    }
+                    Fate::Refresh => {
+                        sync.refresh();
+                        deliver(&mut sync, &mut ours, this);
+                    }
+                    Fate::Distrust => {
+                        // The message was lost and the adapter noticed.
+                        sync.distrust();
+                    }
+                    Fate::Twice => {
+                        deliver(&mut sync, &mut ours, this);
+                        deliver(&mut sync, &mut ours, this);
+                    }
+                    Fate::Arrives => deliver(&mut sync, &mut ours, this),
+                }
+                if let Some(older) = late.take() {
+                    deliver(&mut sync, &mut ours, older);
+                }
+                if sync.is_following() {
+                    let nonce = ours.nonce().unwrap();
+                    let (_, expected) = history.iter().rev().find(|(at, _)| *at == nonce).unwrap();
+                    let expected: Vec<(i64, i64)> = expected.iter().rev().map(|(p, q)| (*p, *q)).collect();
+                    prop_assert_eq!(bids(&ours), expected, "at {}", nonce);
+                }
+            }
         }
     }
 }

@@ -73,6 +73,9 @@ pub struct Config {
     pub subscribe_timeout_ms: u64,
     /// A connection that lasted this long counts as good again: its next failure is its first. In milliseconds.
     pub settled_after_ms: u64,
+    /// A book whose snapshot is not joined by any delta is called live after this time, in milliseconds: nothing
+    /// happens on its market. Until then the snapshot might be older than the stream.
+    pub quiet_after_ms: u64,
     /// A book that stays crossed for so long is fetched anew, in milliseconds.
     pub crossed_ms_max: u64,
     /// A book without a message for so long is shown as stale, in milliseconds. `None`: a quiet book is live, since
@@ -111,6 +114,7 @@ impl Default for Config {
             request_timeout_ms: 10_000,
             subscribe_timeout_ms: 10_000,
             settled_after_ms: 10_000,
+            quiet_after_ms: 1_000,
             crossed_ms_max: 1_000,
             stale_after_ms: None,
             book_depth: 1_000,

@@ -338,6 +338,10 @@ pub(crate) fn settle(
                     todo.push(Todo::Distrust(slot, Cause::Crossed));
                 }
                 inner.book.set_state(BookState::Crossed, Cause::Crossed, now);
+            } else if step == Step::Joined && inner.sync.is_unconfirmed() && !inner.book.is_live() {
+                // A REST cache may be older than the stream. The next delta joins it or shows that it was; if none
+                // comes for a while, the market is quiet, and housekeeping calls the book live.
+                inner.book.set_state(BookState::Syncing, Cause::AwaitingDelta, now);
             } else if inner.halted {
                 inner.book.set_state(BookState::Halted, Cause::MarketInactive, now);
             } else {

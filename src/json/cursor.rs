@@ -24,7 +24,8 @@
 use super::{JsonError, JsonErrorKind};
 use crate::{
     book::side::Level,
-    decimal::{self, Block, DecimalError, Fixed},
+    decimal::{self, DecimalError, Fixed, Parts, Scaler},
+    sys::lanes::Lanes,
 };
 
 /// How many arrays and objects within each other [`Cursor::skip`] and [`Cursor::raw`] go through.
@@ -216,6 +217,18 @@ impl<'a> Cursor<'a> {
     /// `Escape` if it has any.
     #[inline]
     pub fn bytes(&mut self) -> Result<&'a [u8], JsonError> {
+        if self.next_byte() == Some(b'"')
+            && let Some(len) = self.near(short_string)
+        {
+            let start = self.position + 1;
+            self.position = start + len + 1;
+            return Ok(&self.text[start..start + len]);
+        }
+        self.long_bytes()
+    }
+
+    #[inline(never)]
+    fn long_bytes(&mut self) -> Result<&'a [u8], JsonError> {
         self.open(b'"')?;
         let start = self.position;
         let end = string_stop(self.text, start);
@@ -273,13 +286,10 @@ impl<'a> Cursor<'a> {
     /// `Number` with the reason, see [`decimal::parse_exact`].
     #[inline]
     pub fn decimal(&mut self, scale: u8) -> Result<i64, JsonError> {
-        let quoted = self.next_byte() == Some(b'"');
-        let start = self.position + usize::from(quoted);
-        if let Some((mantissa, end)) = self.short_decimal(start, scale)
-            && let Some(&after) = self.text.get(end)
-            && if quoted { after == b'"' } else { ends_number(after) }
-        {
-            self.position = end + usize::from(quoted);
+        self.next_byte();
+        let scaler = Scaler::new(scale);
+        if let Some((mantissa, len)) = self.near(|near| short_decimal(near, &scaler)) {
+            self.position += len;
             return Ok(mantissa);
         }
         self.number_with(|text| decimal::parse_exact(text, scale))
@@ -307,13 +317,9 @@ impl<'a> Cursor<'a> {
     /// `Number`.
     #[inline]
     pub fn u64(&mut self) -> Result<u64, JsonError> {
-        let quoted = self.next_byte() == Some(b'"');
-        let start = self.position + usize::from(quoted);
-        if let Some((value, len)) = Block::load(self.text, start).and_then(Block::integer)
-            && let Some(&after) = self.text.get(start + len)
-            && if quoted { after == b'"' } else { ends_number(after) }
-        {
-            self.position = start + len + usize::from(quoted);
+        self.next_byte();
+        if let Some((value, len)) = self.near(|near| short_integer(near, 0)) {
+            self.position += len;
             return Ok(value);
         }
         self.number_with(|text| integer(text, false).map(|(magnitude, _)| magnitude))
@@ -325,17 +331,17 @@ impl<'a> Cursor<'a> {
     /// `Number`.
     #[inline]
     pub fn i64(&mut self) -> Result<i64, JsonError> {
-        let quoted = self.next_byte() == Some(b'"');
-        let start = self.position + usize::from(quoted);
-        let negative = self.text.get(start) == Some(&b'-');
-        let start = start + usize::from(negative);
-        if let Some((value, len)) = Block::load(self.text, start).and_then(Block::integer)
-            && let Some(&after) = self.text.get(start + len)
-            && if quoted { after == b'"' } else { ends_number(after) }
-        {
-            self.position = start + len + usize::from(quoted);
+        self.next_byte();
+        let short = |near: &[u8; NEAR]| {
+            let quote = usize::from(near[0] == b'"');
+            let minus = usize::from(near[quote] == b'-');
+            let (value, len) = short_integer(near, minus)?;
             // At most 15 digits.
-            return Ok(if negative { -(value as i64) } else { value as i64 });
+            Some((if minus == 1 { -(value as i64) } else { value as i64 }, len))
+        };
+        if let Some((value, len)) = self.near(short) {
+            self.position += len;
+            return Ok(value);
         }
         self.number_with(|text| {
             let (magnitude, negative) = integer(text, true)?;
@@ -380,11 +386,13 @@ impl<'a> Cursor<'a> {
     /// Those of the text; `Depth` beyond [`DEPTH_MAX`].
     #[inline]
     pub fn skip(&mut self) -> Result<(), JsonError> {
-        match self.next_byte() {
-            Some(b'"') => self.raw_bytes().map(drop),
-            Some(b'-' | b'0'..=b'9') => self.skip_number(),
-            Some(b'{' | b'[') => self.skip_nested(),
-            _ => self.skip_literal(),
+        self.next_byte();
+        match self.near(short_value) {
+            Some(len) => {
+                self.position += len;
+                Ok(())
+            }
+            None => self.skip_long(),
         }
     }
 
@@ -436,13 +444,12 @@ impl<'a> Cursor<'a> {
         if self.eat(b']') {
             return Ok(0);
         }
+        let scalers = [Scaler::new(price_scale), Scaler::new(qty_scale)];
         let mut odd = OddLevels::default();
         loop {
-            let level = match self.plain_row(price_scale, qty_scale) {
-                Some(level) => Some(level),
-                None => self.any_row(price_scale, qty_scale, &mut odd)?,
-            };
-            if let Some(level) = level {
+            if self.plain_rows(&scalers, levels_max, out)? == Row::Next
+                && let Some(level) = self.any_row(price_scale, qty_scale, &mut odd)?
+            {
                 if out.len() >= levels_max {
                     return Err(self.error(JsonErrorKind::LevelsMax));
                 }
@@ -459,39 +466,33 @@ impl<'a> Cursor<'a> {
         Ok(rejected)
     }
 
-    /// The row `["digits.digits","digits.digits"` with `]` or further cells, as nearly all venues write it. `None`
-    /// leaves the row to [`Cursor::any_row`] and nothing is read.
+    /// Reads rows as long as they are plain and nothing but a comma is between them. Says whether it stopped before a
+    /// row or behind one.
     #[inline(always)]
-    fn plain_row(&mut self, price_scale: u8, qty_scale: u8) -> Option<Level> {
+    fn plain_rows(&mut self, scalers: &[Scaler; 2], levels_max: usize, out: &mut Vec<Level>) -> Result<Row, JsonError> {
         let text = self.text;
-        let start = self.position;
-        if text.get(start..start + 2)? != b"[\"" {
-            return None;
-        }
-        let (price, len) = Block::load(text, start + 2)?.decimal(price_scale)?;
-        let comma = start + 2 + len;
-        if text.get(comma..comma + 3)? != b"\",\"" {
-            return None;
-        }
-        let (qty, len) = Block::load(text, comma + 3)?.decimal(qty_scale)?;
-        let end = comma + 3 + len;
-        if *text.get(end)? != b'"' {
-            return None;
-        }
-        let level = Level { price, qty };
-        if *text.get(end + 1)? == b']' {
-            self.position = end + 2;
-            return Some(level);
-        }
-        let mut rest = Cursor { text, position: end + 1 };
-        while rest.eat(b',') {
-            rest.skip().ok()?;
-        }
-        if !rest.eat(b']') {
-            return None;
-        }
-        *self = rest;
-        Some(level)
+        // In a register, while `self` is in memory.
+        let mut at = self.position;
+        let stopped = loop {
+            let Some(rest) = text.get(at..) else { break Row::Next };
+            let row = match rest.first_chunk::<ROW>() {
+                Some(near) => plain_cells(near, scalers),
+                None => plain_cells_at_end(rest, scalers),
+            };
+            let Some((level, len)) = row else { break Row::Next };
+            let Some(end) = end_of_row(text, at + len) else { break Row::Next };
+            if out.len() >= levels_max {
+                return Err(JsonError::new(JsonErrorKind::LevelsMax, at));
+            }
+            out.push(level);
+            at = end;
+            if text.get(at) != Some(&b',') {
+                break Row::Last;
+            }
+            at += 1;
+        };
+        self.position = at;
+        Ok(stopped)
     }
 
     #[cold]
@@ -551,17 +552,21 @@ impl<'a> Cursor<'a> {
         &rest[..len]
     }
 
+    /// Reads a key and its colon.
     #[inline(always)]
-    fn short_decimal(&self, start: usize, scale: u8) -> Option<(i64, usize)> {
-        let negative = self.text.get(start) == Some(&b'-');
-        let start = start + usize::from(negative);
-        let (mantissa, len) = Block::load(self.text, start)?.decimal(scale)?;
-        Some((if negative { -mantissa } else { mantissa }, start + len))
+    fn key(&mut self) -> Result<&'a [u8], JsonError> {
+        if self.next_byte() == Some(b'"')
+            && let Some(len) = self.near(short_key)
+        {
+            let start = self.position + 1;
+            self.position = start + len + 2;
+            return Ok(&self.text[start..start + len]);
+        }
+        self.any_key()
     }
 
-    /// Reads a key and its colon.
-    #[inline]
-    fn key(&mut self) -> Result<&'a [u8], JsonError> {
+    #[inline(never)]
+    fn any_key(&mut self) -> Result<&'a [u8], JsonError> {
         if self.next_byte() != Some(b'"') {
             return Err(self.unexpected());
         }
@@ -609,14 +614,29 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    fn skip_number(&mut self) -> Result<(), JsonError> {
-        let rest = &self.text[self.position..];
-        let Some(len) = number_len(rest) else {
-            let text = self.bare_number();
-            return Err(self.number(text, DecimalError::Syntax));
-        };
-        self.position += len;
-        Ok(())
+    #[inline(never)]
+    fn skip_long(&mut self) -> Result<(), JsonError> {
+        match self.next_byte() {
+            Some(b'{' | b'[') => self.skip_nested(),
+            _ => self.skip_leaf(),
+        }
+    }
+
+    /// Skips what is no array and no object.
+    #[inline(never)]
+    fn skip_leaf(&mut self) -> Result<(), JsonError> {
+        match self.next_byte() {
+            Some(b'"') => self.raw_bytes().map(drop),
+            Some(b'-' | b'0'..=b'9') => {
+                let Some(len) = number_len(&self.text[self.position..]) else {
+                    let text = self.bare_number();
+                    return Err(self.number(text, DecimalError::Syntax));
+                };
+                self.position += len;
+                Ok(())
+            }
+            _ => self.skip_literal(),
+        }
     }
 
     fn skip_literal(&mut self) -> Result<(), JsonError> {
@@ -650,9 +670,10 @@ impl<'a> Cursor<'a> {
                         continue;
                     }
                 }
-                Some(b'"') => self.raw_bytes().map(drop)?,
-                Some(b'-' | b'0'..=b'9') => self.skip_number()?,
-                _ => self.skip_literal()?,
+                _ => match self.near(short_value) {
+                    Some(len) => self.position += len,
+                    None => self.skip_leaf()?,
+                },
             }
             // After a value.
             while depth > 0 {
@@ -669,6 +690,16 @@ impl<'a> Cursor<'a> {
             if depth == 0 {
                 return Ok(());
             }
+        }
+    }
+
+    /// Lets `read` look at the bytes that come next, zeros behind the end of the text.
+    #[inline(always)]
+    fn near<const N: usize, R>(&self, read: impl Fn(&[u8; N]) -> Option<R>) -> Option<R> {
+        let rest = self.text.get(self.position..)?;
+        match rest.first_chunk::<N>() {
+            Some(near) => read(near),
+            None => near_end(rest, read),
         }
     }
 
@@ -802,6 +833,138 @@ fn code_unit(text: &[u8]) -> Option<u32> {
     digits.first_chunk::<4>()?.iter().try_fold(0, |value, &digit| Some(value << 4 | char::from(digit).to_digit(16)?))
 }
 
+#[cold]
+#[inline(never)]
+fn near_end<const N: usize, R>(rest: &[u8], read: impl Fn(&[u8; N]) -> Option<R>) -> Option<R> {
+    let mut near = [0; N];
+    near.get_mut(..rest.len())?.copy_from_slice(rest);
+    read(&near)
+}
+
+/// What the readers of short values look at: a quote, a sign, sixteen bytes and two that follow. Each of them answers
+/// `None` where the value is longer or unusual.
+const NEAR: usize = 20;
+
+/// The length of the string at the start of `near` without its quotes.
+#[inline(always)]
+fn short_string(near: &[u8; NEAR]) -> Option<usize> {
+    // Sixteen bytes without a stop may still be followed by the quote.
+    let len = (Lanes::of(near, 1)?.string_stops() | 1 << 16).trailing_zeros() as usize;
+    (near[1 + len] == b'"').then_some(len)
+}
+
+/// The length of the key at the start of `near` without its quotes, if the colon follows at once.
+#[inline(always)]
+fn short_key(near: &[u8; NEAR]) -> Option<usize> {
+    let len = (Lanes::of(near, 1)?.string_stops() | 1 << 16).trailing_zeros() as usize;
+    (near.get(1 + len..3 + len)? == b"\":").then_some(len)
+}
+
+/// The length of the string or integer at the start of `near`.
+#[inline(always)]
+fn short_value(near: &[u8; NEAR]) -> Option<usize> {
+    match near[0] {
+        b'"' => short_string(near).map(|len| len + 2),
+        b'0'..=b'9' => {
+            let len = decimal::integer_len(Lanes::of(near, 0)?)?;
+            matches!(near.get(len)?, b',' | b'}' | b']').then_some(len)
+        }
+        _ => None,
+    }
+}
+
+/// The mantissa of the number at the start of `near`, bare or in quotes, and the length of its text.
+#[inline(always)]
+fn short_decimal(near: &[u8; NEAR], scaler: &Scaler) -> Option<(i64, usize)> {
+    let quote = usize::from(near[0] == b'"');
+    let minus = usize::from(near[quote] == b'-');
+    let (mantissa, len) = scaler.decimal(Lanes::of(near, quote + minus)?)?;
+    let len = ended(near, quote + minus + len)?;
+    Some((if minus == 1 { -mantissa } else { mantissa }, len))
+}
+
+/// The integer at the start of `near`, bare or in quotes, after `minus` bytes of sign, and the length of its text.
+#[inline(always)]
+fn short_integer(near: &[u8; NEAR], minus: usize) -> Option<(u64, usize)> {
+    let start = usize::from(near[0] == b'"') + minus;
+    let (value, len) = decimal::integer(Lanes::of(near, start)?)?;
+    Some((value, ended(near, start + len)?))
+}
+
+/// The length of the text of a number whose digits end at `end`, if that is what follows there.
+#[inline(always)]
+fn ended(near: &[u8; NEAR], end: usize) -> Option<usize> {
+    let after = *near.get(end)?;
+    if near[0] == b'"' {
+        return (after == b'"').then_some(end + 1);
+    }
+    ends_number(after).then_some(end)
+}
+
+/// Where [`Cursor::plain_rows`] stopped: before the next row, or behind the last one it read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Row {
+    Next,
+    Last,
+}
+
+/// No less than the longest text that [`plain_cells`] looks at: `["`, 17 digits and points, `","`, 17 more and a quote.
+const ROW: usize = 48;
+
+/// The cells `["digits.digits","digits.digits"` at the start of `near`, as nearly all venues begin their rows, and the
+/// length of their text. Anything else is left to [`Cursor::any_row`].
+#[inline(always)]
+fn plain_cells(near: &[u8; ROW], scalers: &[Scaler; 2]) -> Option<(Level, usize)> {
+    if near[..2] != *b"[\"" {
+        return None;
+    }
+    let (price, comma) = cell(near, 2, &scalers[0])?;
+    if near.get(comma..comma + 3)? != b"\",\"" {
+        return None;
+    }
+    let (qty, quote) = cell(near, comma + 3, &scalers[1])?;
+    if *near.get(quote)? != b'"' {
+        return None;
+    }
+    let (price, qty) = Parts::pair([price, qty], scalers)?;
+    Some((Level { price, qty }, quote + 1))
+}
+
+/// The number from `start` on, and where it ends.
+#[inline(always)]
+fn cell(near: &[u8; ROW], start: usize, scaler: &Scaler) -> Option<(Parts, usize)> {
+    let bytes_from = |index: usize| match near.get(start + index..).and_then(<[u8]>::first_chunk::<8>) {
+        Some(bytes) => u64::from_le_bytes(*bytes),
+        None => 0,
+    };
+    let (parts, len) = scaler.parts(Lanes::of(near, start)?, bytes_from)?;
+    Some((parts, start + len))
+}
+
+/// The same where the text ends soon.
+#[inline(never)]
+fn plain_cells_at_end(rest: &[u8], scalers: &[Scaler; 2]) -> Option<(Level, usize)> {
+    let mut near = [0; ROW];
+    near.get_mut(..rest.len())?.copy_from_slice(rest);
+    plain_cells(&near, scalers)
+}
+
+/// Goes over the cells from `at` on to behind the `]`. `None` if there is anything else or an error.
+#[inline(always)]
+fn end_of_row(text: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        match *text.get(at)? {
+            b']' => return Some(at + 1),
+            b',' => {
+                let mut cell = Cursor { text, position: at + 1 };
+                cell.skip().ok()?;
+                at = cell.position;
+            }
+            _ => return None,
+        }
+    }
+}
+
 /// What [`Cursor::levels`] found besides levels.
 #[derive(Default)]
 struct OddLevels {
@@ -815,8 +978,8 @@ struct OddLevels {
 #[inline(always)]
 fn string_stop(text: &[u8], start: usize) -> usize {
     let mut at = start;
-    while let Some(block) = Block::load(text, at) {
-        let stops = block.0.string_stops();
+    while let Some(lanes) = Lanes::load(text, at) {
+        let stops = lanes.string_stops();
         if stops != 0 {
             // Behind the end of the text a block is filled with zeros, which count as control characters.
             return (at + stops.trailing_zeros() as usize).min(text.len());

@@ -86,6 +86,8 @@ pub enum Cause {
     Confirmed,
     /// Snapshot and deltas are joined.
     Synced,
+    /// A snapshot came, and nothing on the stream yet that joins it.
+    AwaitingDelta,
     /// The connection was lost.
     Disconnected,
     /// The connection was replaced before the venue would have cut it.
@@ -142,6 +144,7 @@ impl fmt::Display for Cause {
             Cause::Asked => f.write_str("asked for"),
             Cause::Confirmed => f.write_str("confirmed"),
             Cause::Synced => f.write_str("snapshot and deltas joined"),
+            Cause::AwaitingDelta => f.write_str("snapshot not confirmed by the stream yet"),
             Cause::Disconnected => f.write_str("connection lost"),
             Cause::PlannedReconnect => f.write_str("planned reconnect"),
             Cause::DeadLink => f.write_str("dead link"),

@@ -165,3 +165,111 @@ pub(crate) fn check_header(name: &str, value: &str) -> Result<(), NetError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn upgrade() -> (String, Upgrade, String) {
+        let url = Url::parse("wss://ws.example.com:8443/stream?x=1").unwrap();
+        let (request, upgrade) = Upgrade::request(&url, &[("User-Agent", "test"), ("X-Key", "k")]).unwrap();
+        let accept = upgrade.accept_key.clone();
+        (String::from_utf8(request).unwrap(), upgrade, accept)
+    }
+
+    fn accepted(accept: &str) -> String {
+        format!(
+            "HTTP/1.1 101 Switching Protocols\r\nupgrade: WebSocket\r\nCONNECTION: keep-alive, Upgrade\r\n\
+             Sec-WebSocket-Accept: {accept}\r\n\r\n"
+        )
+    }
+
+    #[test]
+    fn the_request_is_one_that_a_server_accepts() {
+        let (request, upgrade, accept) = upgrade();
+        assert!(request.starts_with("GET /stream?x=1 HTTP/1.1\r\nHost: ws.example.com:8443\r\n"), "{request}");
+        assert!(request.ends_with("\r\nUser-Agent: test\r\nX-Key: k\r\n\r\n"), "{request}");
+        // The server's half of tungstenite reads it and computes the same key.
+        let (used, parsed) = tungstenite::handshake::server::Request::try_parse(request.as_bytes()).unwrap().unwrap();
+        assert_eq!(used, request.len());
+        let response = tungstenite::handshake::server::create_response(&parsed).unwrap();
+        assert_eq!(response.headers()["sec-websocket-accept"], accept.as_str());
+        upgrade.verify(&response.map(|()| None)).unwrap();
+    }
+
+    #[test]
+    fn keys_are_never_the_same() {
+        assert_ne!(upgrade().2, upgrade().2);
+    }
+
+    #[test]
+    fn headers_cannot_smuggle_others() {
+        let url = Url::parse("ws://a/").unwrap();
+        for (name, value) in [("a", "b\r\nc: d"), ("a\r\nb", "c"), ("a b", "c"), ("", "c"), ("a:", "b"), ("a", "b\0")] {
+            assert!(matches!(Upgrade::request(&url, &[(name, value)]), Err(NetError::Misuse(_))), "{name:?} {value:?}");
+        }
+        Upgrade::request(&url, &[("a", "b\tc")]).unwrap();
+    }
+
+    #[test]
+    fn the_answer_may_come_in_any_pieces_with_frames_behind() {
+        let (_, mut upgrade, accept) = upgrade();
+        let mut bytes = accepted(&accept).into_bytes();
+        let head_len = bytes.len();
+        bytes.extend(b"\x81\x05hello");
+        for n in 0..head_len {
+            assert_eq!(upgrade.offer(&bytes[..n], false), Ok(Offered::Incomplete), "{n}");
+        }
+        assert_eq!(upgrade.offer(&bytes, false), Ok(Offered::Accepted { consumed: head_len }));
+    }
+
+    #[test]
+    fn a_wrong_101_is_refused() {
+        let (_, _, accept) = upgrade();
+        let (_, mut other, right) = upgrade();
+        let good = accepted(&right);
+        for (text, part) in [
+            (accepted(&accept), "Accept"),
+            (good.replace("WebSocket", "h2c"), "Upgrade: websocket"),
+            (good.replace("keep-alive, Upgrade", "keep-alive"), "Connection: Upgrade"),
+            (good.replace("\r\n\r\n", "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n"), "extension"),
+            (good.replace("\r\n\r\n", "\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n"), "subprotocol"),
+            (good.replace("HTTP/1.1", "HTTP/1.0"), "not an HTTP/1.1"),
+            ("\x01\x05hello".to_owned(), "not an HTTP/1.1"),
+            ("HTTP/1.1 101 X\r\n".to_owned() + &"a: b\r\n".repeat(200) + "\r\n", "too many headers"),
+            ("HTTP/1.1 101 X\r\na: ".to_owned() + &"b".repeat(HEAD_BYTES_MAX), "16 KiB"),
+        ] {
+            let error = other.offer(text.as_bytes(), false).unwrap_err();
+            assert!(matches!(error, NetError::Http(what) if what.contains(part)), "{error} for {part}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_keeps_status_wait_and_reason() {
+        let head = "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 30\r\nContent-Length: 17\r\n\r\n";
+        let (_, mut upgrade, _) = upgrade();
+        let error =
+            |retry_after_s, detail: &str| NetError::Upgrade { status: 429, retry_after_s, detail: detail.into() };
+        // The body is waited for, but not for ever.
+        assert_eq!(upgrade.offer(head.as_bytes(), false), Ok(Offered::Incomplete));
+        assert_eq!(upgrade.timed_out(head.as_bytes()), error(Some(30), ""));
+        let text = head.to_owned() + "{\"code\":-1003}";
+        assert_eq!(upgrade.offer(text.as_bytes(), false), Ok(Offered::Incomplete));
+        assert_eq!(upgrade.offer(text.as_bytes(), true), Err(error(Some(30), "{\"code\":-1003}")));
+        let text = text + "\r\nx";
+        assert_eq!(upgrade.offer(text.as_bytes(), false), Err(error(Some(30), "{\"code\":-1003}  x")));
+        // Without body and length it is known at once; a long body is not waited for in full.
+        let (_, mut upgrade, _) = self::upgrade();
+        assert_eq!(upgrade.offer(b"HTTP/1.1 429 X\r\n\r\n", false), Err(error(None, "")));
+        let (_, mut upgrade, _) = self::upgrade();
+        let long = "HTTP/1.1 429 X\r\nContent-Length: 1000000\r\n\r\n".to_owned() + &"z".repeat(300);
+        assert_eq!(upgrade.offer(long.as_bytes(), false), Err(error(None, &"z".repeat(256))));
+    }
+
+    #[test]
+    fn without_any_answer_it_is_a_timeout() {
+        let (_, mut upgrade, _) = upgrade();
+        upgrade.offer(b"HTTP/1.1 429 X\r\n", false).unwrap();
+        assert_eq!(upgrade.timed_out(b"HTTP/1.1 429 X\r\n"), NetError::UpgradeTimeout);
+    }
+}

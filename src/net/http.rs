@@ -729,3 +729,275 @@ impl HttpLink {
         Ok(text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use ureq_proto::client::{Call, RecvResponseResult, SendRequestResult};
+
+    use super::*;
+
+    const LIMITS: HttpLimits = HttpLimits { head_bytes_max: 1024, body_bytes_max: 4096, request_bytes_max: 4096 };
+
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    struct Read {
+        status: u16,
+        body: Vec<u8>,
+        keep_alive: bool,
+        /// How many bytes were left behind the response.
+        left: usize,
+    }
+
+    /// Offers `bytes` in pieces, the lengths of which go round in `pieces`, and then the end, if there is one.
+    fn read(bytes: &[u8], pieces: &[usize], end: Option<End>) -> Result<Option<Read>, NetError> {
+        let mut reader = ResponseReader::new(LIMITS);
+        let (mut start, mut here, mut turn) = (0, 0, 0);
+        while !reader.is_complete() && here < bytes.len() {
+            here = (here + pieces[turn % pieces.len()].max(1)).min(bytes.len());
+            turn += 1;
+            start += reader.offer(&bytes[start..here])?;
+        }
+        if let Some(end) = end {
+            reader.ended(end)?;
+        }
+        let keep_alive = reader.keep_alive();
+        let complete = reader.is_complete();
+        let response = reader.response();
+        let read = Read { status: response.status, body: response.body.clone(), keep_alive, left: bytes.len() - start };
+        Ok(complete.then_some(read))
+    }
+
+    fn whole(text: &str) -> Result<Option<Read>, NetError> {
+        let read = read(text.as_bytes(), &[usize::MAX], None);
+        assert_eq!(self::read(text.as_bytes(), &[1], None).map(drop_left), read.clone().map(drop_left), "{text}");
+        read
+    }
+
+    /// Bytewise nothing is offered behind the end.
+    fn drop_left(read: Option<Read>) -> Option<Read> {
+        read.map(|read| Read { left: 0, ..read })
+    }
+
+    fn found(status: u16, body: &str, keep_alive: bool, left: usize) -> Result<Option<Read>, NetError> {
+        Ok(Some(Read { status, body: body.into(), keep_alive, left }))
+    }
+
+    #[test]
+    fn bodies_end_where_the_headers_say() {
+        assert_eq!(whole("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhelloHTTP"), found(200, "hello", true, 4));
+        assert_eq!(whole("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"), found(200, "", true, 0));
+        assert_eq!(whole("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell"), Ok(None));
+        assert_eq!(
+            whole("HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\nContent-Length: 02\r\n\r\nab"),
+            found(200, "ab", true, 0)
+        );
+        let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        assert_eq!(whole(&format!("{chunked}5\r\nhello\r\n0\r\n\r\nxx")), found(200, "hello", true, 2));
+        assert_eq!(
+            whole(&format!("{chunked}A;x=y\r\n0123456789\r\n1 \r\nz\r\n0\r\nA: b\r\nC: d\r\n\r\n")),
+            found(200, "0123456789z", true, 0)
+        );
+        assert_eq!(whole(&format!("{chunked}5\r\nhello\r\n0\r\n")), Ok(None));
+        for status in [204, 304] {
+            assert_eq!(whole(&format!("HTTP/1.1 {status} X\r\nContent-Length: 9\r\n\r\n")), found(status, "", true, 0));
+        }
+        assert_eq!(
+            whole(
+                "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nLink: x\r\n\r\nHTTP/1.1 418 X\r\nContent-Length: 1\r\n\r\nz"
+            ),
+            found(418, "z", true, 0)
+        );
+    }
+
+    #[test]
+    fn a_body_without_length_ends_with_the_connection() {
+        let text = b"HTTP/1.1 200 OK\r\n\r\nsome";
+        assert_eq!(read(text, &[3], None), Ok(None));
+        assert_eq!(read(text, &[3], Some(End::Clean)), found(200, "some", false, 0));
+        assert_eq!(read(text, &[3], Some(End::Truncated)), Err(NetError::Eof(EofKind::Truncated)));
+        let sized = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell";
+        assert_eq!(read(sized, &[3], Some(End::Clean)), Err(NetError::Eof(EofKind::Closed)));
+        assert_eq!(read(b"HTTP/1.1 200", &[3], Some(End::Clean)), Err(NetError::Eof(EofKind::Closed)));
+    }
+
+    #[test]
+    fn connections_are_kept_only_when_both_sides_agree() {
+        let kept = |head: &str| whole(&format!("{head}Content-Length: 0\r\n\r\n")).unwrap().unwrap().keep_alive;
+        assert!(kept("HTTP/1.1 200 OK\r\n"));
+        assert!(!kept("HTTP/1.1 200 OK\r\nConnection: Close\r\n"));
+        assert!(!kept("HTTP/1.1 200 OK\r\nConnection: x, close\r\n"));
+        assert!(!kept("HTTP/1.0 200 OK\r\n"));
+        assert!(kept("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n"));
+        assert!(!kept("HTTP/1.0 200 OK\r\nConnection: keep-alive, close\r\n"));
+        // A length and chunks: the chunks count, and the connection is not used again.
+        let both =
+            whole("HTTP/1.1 200 OK\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n");
+        assert_eq!(both, found(200, "a", false, 0));
+    }
+
+    #[test]
+    fn what_is_not_http_is_refused() {
+        let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let many_headers: String = (0..129).map(|i| format!("h{i}:\r\n")).collect();
+        for text in [
+            "SSH-2.0-OpenSSH_9.2\r\n".to_owned(),
+            "HTTP/2 200\r\n\r\n".to_owned(),
+            "HTTP/1.1 99 X\r\n\r\n".to_owned(),
+            "HTTP/1.1 101 Switching\r\n\r\n".to_owned(),
+            "HTTP/1.1 103 X\r\n\r\n".repeat(9),
+            format!("HTTP/1.1 200 OK\r\n{many_headers}\r\n"),
+            format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "y".repeat(1024)),
+            "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n".to_owned(),
+            "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n".to_owned(),
+            "HTTP/1.1 200 OK\r\nContent-Length: +1\r\n\r\n".to_owned(),
+            "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n".to_owned(),
+            "HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\n".to_owned(),
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n".to_owned(),
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n\r\n".to_owned(),
+            format!("{chunked}\r\n"),
+            format!("{chunked}+5\r\nhello\r\n"),
+            format!("{chunked}xyz\r\n"),
+            format!("{chunked}00000000000000005\r\nhello\r\n"),
+            format!("{chunked}5\nhello\r\n"),
+            format!("{chunked}5\r\nhello!\r\n"),
+            format!("{chunked}5;{}", "x".repeat(2000)),
+            format!("{chunked}0\r\n{}", "a: b\r\n".repeat(2000)),
+        ] {
+            let shown = &text[..text.len().min(60)];
+            assert!(matches!(whole(&text), Err(NetError::Http(_))), "{shown:?} gave {:?}", whole(&text));
+        }
+    }
+
+    #[test]
+    fn bodies_over_the_limit_are_refused_as_early_as_possible() {
+        let too_big = Err(NetError::MessageTooBig { limit_bytes: 4096 });
+        assert_eq!(whole("HTTP/1.1 200 OK\r\nContent-Length: 4097\r\n\r\n"), too_big);
+        assert_eq!(whole("HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551615\r\n\r\n"), too_big);
+        assert_eq!(whole("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n"), too_big);
+        let body = "x".repeat(4096);
+        assert_eq!(
+            whole(&format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1000\r\n{body}\r\n1\r\n")),
+            too_big
+        );
+        assert_eq!(read(format!("HTTP/1.1 200 OK\r\n\r\n{body}y").as_bytes(), &[100], None), too_big);
+        assert_eq!(
+            whole(&format!("HTTP/1.1 200 OK\r\nContent-Length: 4096\r\n\r\n{body}")),
+            found(200, &body, true, 0)
+        );
+    }
+
+    #[test]
+    fn headers_are_found_in_any_case_and_not_printed() {
+        let mut reader = ResponseReader::new(LIMITS);
+        reader.offer(b"HTTP/1.1 429 Slow\r\nRetry-After: 17\r\nX-Secret: abc\r\nContent-Length: 0\r\n\r\n").unwrap();
+        let response = reader.response();
+        assert_eq!(response.headers.number("retry-after"), Some(17));
+        assert_eq!(response.headers.value("X-SECRET"), Some(&b"abc"[..]));
+        assert_eq!(response.headers.value("x-none"), None);
+        assert_eq!(response.headers.iter().count(), 3);
+        assert!(!format!("{response:?}").contains("abc"));
+        let request =
+            HttpRequest { method: Method::Get, target: "/a?signature=abc", headers: &[("key", "abc")], body: b"abc" };
+        assert_eq!(format!("{request:?}"), "GET /a");
+    }
+
+    #[test]
+    fn a_reader_is_used_again_without_allocating() {
+        let mut reader = ResponseReader::new(LIMITS);
+        let text = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+        let mut places = Vec::new();
+        for _ in 0..3 {
+            reader.reset();
+            assert_eq!(reader.offer(text), Ok(text.len()));
+            places.push((reader.head.as_ptr(), reader.body.as_ptr(), reader.spans.as_ptr()));
+        }
+        assert!(places.windows(2).all(|pair| pair[0] == pair[1]));
+    }
+
+    /// What ureq-proto makes of the same bytes, all at once.
+    fn judge(bytes: &[u8]) -> Option<(u16, Vec<u8>, usize)> {
+        let request = ureq_proto::http::Request::get("http://a.b/").body(()).unwrap();
+        let mut call = Call::new(request).unwrap().proceed();
+        call.write(&mut [0; 1024]).unwrap();
+        let Ok(Some(SendRequestResult::RecvResponse(mut call))) = call.proceed() else {
+            panic!("no body was asked for")
+        };
+        let mut used = 0;
+        let response = loop {
+            let (n, response) = call.try_response(&bytes[used..], false).unwrap();
+            used += n;
+            match response {
+                Some(response) => break response,
+                None if n == 0 => return None,
+                None => {}
+            }
+        };
+        let status = response.status().as_u16();
+        let RecvResponseResult::RecvBody(mut call) = call.proceed().unwrap() else {
+            return Some((status, Vec::new(), used));
+        };
+        let mut body = Vec::new();
+        let mut space = vec![0; 8192];
+        loop {
+            let (n, out) = call.read(&bytes[used..], &mut space).unwrap();
+            body.extend_from_slice(&space[..out]);
+            used += n;
+            if n == 0 && out == 0 {
+                return call.can_proceed().then_some((status, body, used));
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn reads_as_ureq_does(
+            status in prop_oneof![Just(200_u16), Just(204), 200_u16..600],
+            chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..300), 0..6),
+            chunked: bool,
+            trailer in prop_oneof![Just(""), Just("T: x\r\n")],
+            interim in prop_oneof![3 => Just(""), 1 => Just("HTTP/1.1 102 Wait\r\n\r\n")],
+            behind in prop::collection::vec(any::<u8>(), 0..5),
+            cut in 0.0..1.3_f64,
+            pieces in prop::collection::vec(1_usize..200, 1..6),
+        ) {
+            let mut bytes = format!("{interim}HTTP/1.1 {status} X\r\nServer: test\r\n").into_bytes();
+            if chunked {
+                bytes.extend(b"Transfer-Encoding: chunked\r\n\r\n");
+                if status != 204 && status != 304 {
+                    for chunk in &chunks {
+                        bytes.extend(format!("{:x}\r\n", chunk.len()).bytes());
+                        bytes.extend(chunk);
+                        bytes.extend(b"\r\n");
+                    }
+                    bytes.extend(format!("0\r\n{trailer}\r\n").bytes());
+                }
+            } else {
+                let body = chunks.concat();
+                bytes.extend(format!("Content-Length: {}\r\n\r\n", body.len()).bytes());
+                if status != 204 && status != 304 {
+                    bytes.extend(body);
+                }
+            }
+            bytes.extend(behind);
+            bytes.truncate((bytes.len() as f64 * cut) as usize);
+            let got = read(&bytes, &[usize::MAX], None).unwrap();
+            let judged = judge(&bytes).map(|(status, body, used)| (status, body, bytes.len() - used));
+            prop_assert_eq!(got.clone().map(|read| (read.status, read.body, read.left)), judged);
+            prop_assert_eq!(read(&bytes, &pieces, None).map(drop_left), Ok(drop_left(got)));
+        }
+
+        #[test]
+        fn any_bytes_are_survived(
+            front in prop::sample::select(vec![
+                "",
+                "HTTP/1.1 200 OK\r\n",
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+            ]),
+            bytes in prop::collection::vec(prop_oneof![any::<u8>(), Just(b'\r'), Just(b'\n'), Just(b'0')], 0..200),
+            piece in 1_usize..50,
+        ) {
+            let bytes = [front.as_bytes(), &bytes].concat();
+            let _ = read(&bytes, &[piece], Some(End::Clean));
+        }
+    }
+}

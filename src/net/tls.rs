@@ -102,6 +102,8 @@ pub struct Tls {
     undelivered: bool,
     peer_closed: bool,
     close_sent: bool,
+    /// Why the session is over. After an error rustls is left alone.
+    failed: Option<NetError>,
 }
 
 /// What one call of [`Tls::open`] did.
@@ -134,6 +136,7 @@ impl Tls {
             undelivered: false,
             peer_closed: false,
             close_sent: false,
+            failed: None,
         })
     }
 
@@ -235,7 +238,7 @@ impl Tls {
 
     /// Queues the close_notify alert, once.
     pub fn close(&mut self, out: &mut OutBuf) {
-        while self.established && !self.close_sent {
+        while self.established && !self.close_sent && self.failed.is_none() {
             match self.step(out, Want::Close) {
                 Ok(Step::Again) => {}
                 Ok(Step::Traffic | Step::Blocked) | Err(_) => self.close_sent = true,
@@ -262,6 +265,9 @@ impl Tls {
 
     /// One state of rustls, handled, with what it has used up of the ciphertext discarded.
     fn step(&mut self, out: &mut OutBuf, want: Want<'_>) -> Result<Step, NetError> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
         let status = self.connection.process_tls_records(&mut self.cipher[self.start..self.end]);
         let discard = status.discard;
         let step = match status.state {
@@ -317,7 +323,8 @@ impl Tls {
             Err(error) => Err(explain(&error)),
         };
         self.start += discard;
-        if step.is_err() {
+        if let Err(error) = &step {
+            self.failed = Some(error.clone());
             self.queue_alert(out);
         }
         step
@@ -332,20 +339,17 @@ impl Tls {
     }
 
     /// After an error rustls holds an alert that tells the server why.
+    ///
+    /// It has to be asked with the same ciphertext as before: positions in it are remembered, and used without a check.
     fn queue_alert(&mut self, out: &mut OutBuf) {
-        for _ in 0..4 {
-            let status = self.connection.process_tls_records(&mut []);
-            match status.state {
-                Ok(ConnectionState::EncodeTlsData(mut data)) => {
-                    // Without room for the alert the server just sees the connection end.
-                    let _ = encode(&mut data, out);
-                }
-                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
-                _ => break,
-            }
+        if !self.connection.wants_write() {
+            return;
         }
-        self.start = self.end;
-        self.close_sent = true;
+        let status = self.connection.process_tls_records(&mut self.cipher[self.start..self.end]);
+        if let Ok(ConnectionState::EncodeTlsData(mut data)) = status.state {
+            // Without room for the alert the server just sees the connection end.
+            let _ = encode(&mut data, out);
+        }
     }
 }
 
@@ -433,4 +437,415 @@ fn explain(error: &Error) -> NetError {
         other => (TlsFault::Handshake, other.to_string()),
     };
     fault(kind, &particulars)
+}
+
+#[cfg(test)]
+#[cfg(feature = "sim")]
+mod tests {
+    use std::io::{Read, Write};
+
+    use proptest::prelude::*;
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+    use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+    use rustls::{ServerConfig, ServerConnection, SupportedProtocolVersion};
+
+    use super::*;
+    use crate::net::buf::InBuf;
+
+    /// Configurations of a client and a server that trust each other.
+    fn configs(versions: &[&'static SupportedProtocolVersion]) -> (TlsConfig, Arc<ServerConfig>) {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(vec!["a.test".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+        let server = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![certificate.der().clone()],
+                PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der())),
+            )
+            .unwrap();
+        let roots = TlsRoots { webpki: false, extra: vec![issuer.der().to_vec()], ..TlsRoots::default() };
+        (TlsConfig::new(&roots).unwrap(), Arc::new(server))
+    }
+
+    /// Both ends of a session, and what is on its way to the client.
+    struct Pair {
+        client: Tls,
+        server: ServerConnection,
+        out: OutBuf,
+        to_client: Vec<u8>,
+        received: Vec<u8>,
+    }
+
+    impl Pair {
+        fn new(client: &TlsConfig, server: &Arc<ServerConfig>) -> Self {
+            Self {
+                client: Tls::start(client, "a.test").unwrap(),
+                server: ServerConnection::new(server.clone()).unwrap(),
+                out: OutBuf::new(1024, CIPHER_BYTES),
+                to_client: Vec::new(),
+                received: Vec::new(),
+            }
+        }
+
+        fn established(versions: &[&'static SupportedProtocolVersion]) -> Self {
+            let (client, server) = configs(versions);
+            let mut pair = Self::new(&client, &server);
+            pair.shake_hands(usize::MAX).unwrap();
+            pair
+        }
+
+        /// Takes turns, with at most `piece` bytes for the client at once.
+        fn shake_hands(&mut self, piece: usize) -> Result<(), NetError> {
+            for _ in 0..100_000 {
+                let done = self.client.handshake(&mut self.out)?;
+                self.client_sends();
+                if done && !self.server.is_handshaking() {
+                    return Ok(());
+                }
+                self.server_sends();
+                self.deliver(piece);
+            }
+            panic!("the handshake does not end");
+        }
+
+        fn client_sends(&mut self) {
+            let mut bytes = self.out.as_slice();
+            while !bytes.is_empty() {
+                self.server.read_tls(&mut bytes).unwrap();
+                self.server.process_new_packets().unwrap();
+                let _ = self.server.reader().read_to_end(&mut self.received);
+            }
+            let n = self.out.len();
+            self.out.consume(n);
+        }
+
+        fn server_sends(&mut self) {
+            while self.server.wants_write() {
+                self.server.write_tls(&mut self.to_client).unwrap();
+            }
+        }
+
+        /// Hands at most `piece` bytes to the client.
+        fn deliver(&mut self, piece: usize) -> usize {
+            let space = self.client.cipher_spare();
+            let n = self.to_client.len().min(piece).min(space.len());
+            space[..n].copy_from_slice(&self.to_client[..n]);
+            self.client.cipher_filled(n);
+            self.to_client.drain(..n);
+            n
+        }
+
+        fn server_writes(&mut self, bytes: &[u8]) {
+            self.server.writer().write_all(bytes).unwrap();
+            self.server_sends();
+        }
+
+        /// What the server has received.
+        fn server_reads(&mut self) -> Vec<u8> {
+            self.client_sends();
+            std::mem::take(&mut self.received)
+        }
+    }
+
+    /// A buffer with little room, as a WebSocket's may have.
+    struct Narrow {
+        bytes: Vec<u8>,
+        room: usize,
+    }
+
+    impl PlainBuf for Narrow {
+        fn spare(&mut self, _need: usize) -> &mut [u8] {
+            let len = self.bytes.len();
+            self.bytes.resize(len + self.room, 0);
+            // `filled` cuts it back.
+            &mut self.bytes[len..]
+        }
+
+        fn filled(&mut self, n: usize) {
+            let unfilled = self.room - n;
+            self.bytes.truncate(self.bytes.len() - unfilled);
+            self.room = unfilled;
+        }
+    }
+
+    const BOTH: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS13, &rustls::version::TLS12];
+
+    #[test]
+    fn hands_are_shaken_bytewise() {
+        for version in BOTH {
+            let (client, server) = configs(&[version]);
+            let mut pair = Pair::new(&client, &server);
+            pair.shake_hands(1).unwrap();
+            assert_eq!(pair.server.alpn_protocol(), None, "the test server chooses none");
+            assert_eq!(pair.client.seal(b"hello", &mut pair.out), Ok(5));
+            assert_eq!(pair.server_reads(), b"hello");
+        }
+    }
+
+    #[test]
+    fn the_second_session_is_resumed() {
+        let (client, server) = configs(&[&rustls::version::TLS13]);
+        let mut kinds = Vec::new();
+        for _ in 0..2 {
+            let mut pair = Pair::new(&client, &server);
+            pair.shake_hands(usize::MAX).unwrap();
+            kinds.push(pair.server.handshake_kind().unwrap());
+            // The ticket comes with the first traffic.
+            pair.server_writes(b"x");
+            pair.deliver(usize::MAX);
+            pair.client.open(&mut InBuf::new(100), &mut pair.out).unwrap();
+        }
+        assert_eq!(kinds, [rustls::HandshakeKind::Full, rustls::HandshakeKind::Resumed]);
+    }
+
+    #[test]
+    fn plain_text_that_finds_no_room_waits_and_does_not_block_sending() {
+        for version in BOTH {
+            let mut pair = Pair::established(&[version]);
+            pair.server_writes(b"0123456789");
+            pair.server_writes(b"abcdefghij");
+            pair.deliver(usize::MAX);
+            let mut narrow = Narrow { bytes: Vec::new(), room: 4 };
+            assert_eq!(pair.client.open(&mut narrow, &mut pair.out), Ok(Opened { bytes: 4, more: true }));
+            // The second record is still encrypted, and in the way.
+            assert_eq!(pair.client.seal(b"order", &mut pair.out), Ok(5));
+            assert_eq!(pair.server_reads(), b"order");
+            narrow.room = 8;
+            assert_eq!(pair.client.open(&mut narrow, &mut pair.out), Ok(Opened { bytes: 8, more: true }));
+            narrow.room = 100;
+            assert_eq!(pair.client.open(&mut narrow, &mut pair.out), Ok(Opened { bytes: 8, more: false }));
+            assert_eq!(narrow.bytes, b"0123456789abcdefghij");
+        }
+    }
+
+    #[test]
+    fn sealing_stops_where_the_out_buffer_is_full() {
+        let mut pair = Pair::established(&[&rustls::version::TLS13]);
+        let plain: Vec<u8> = (0..100_000_u32).map(|i| i as u8).collect();
+        let mut received = Vec::new();
+        let mut sealed = 0;
+        while sealed < plain.len() {
+            let n = pair.client.seal(&plain[sealed..], &mut pair.out).unwrap();
+            assert!(n > 0);
+            assert!(pair.out.len() <= pair.out.limit_bytes());
+            sealed += n;
+            received.extend(pair.server_reads());
+        }
+        assert_eq!(received, plain);
+    }
+
+    #[test]
+    fn key_updates_are_answered() {
+        let mut pair = Pair::established(&[&rustls::version::TLS13]);
+        pair.server_writes(b"before");
+        pair.server.refresh_traffic_keys().unwrap();
+        pair.server_writes(b"after");
+        pair.deliver(usize::MAX);
+        let mut plain = InBuf::new(100);
+        pair.client.open(&mut plain, &mut pair.out).unwrap();
+        assert_eq!(plain.unread(), b"beforeafter");
+        // The answer travels with what is sent next.
+        let mut lens = Vec::new();
+        for _ in 0..2 {
+            assert_eq!(pair.client.seal(b"still here", &mut pair.out), Ok(10));
+            lens.push(pair.out.len());
+            assert_eq!(pair.server_reads(), b"still here");
+        }
+        assert_eq!(lens, [27 + 32, 32]);
+    }
+
+    #[test]
+    fn a_proper_end_is_told_from_the_data_before_it() {
+        for version in BOTH {
+            let mut pair = Pair::established(&[version]);
+            pair.server_writes(b"last words");
+            pair.server.send_close_notify();
+            pair.server_sends();
+            pair.deliver(usize::MAX);
+            let mut plain = InBuf::new(100);
+            assert!(!pair.client.peer_closed());
+            assert_eq!(pair.client.open(&mut plain, &mut pair.out), Ok(Opened { bytes: 10, more: false }));
+            assert_eq!(plain.unread(), b"last words");
+            assert!(pair.client.peer_closed());
+            pair.client.close(&mut pair.out);
+            pair.client.close(&mut pair.out);
+            pair.client_sends();
+            assert!(pair.server.process_new_packets().unwrap().peer_has_closed());
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_is_an_error_and_the_server_is_told() {
+        for version in BOTH {
+            let mut pair = Pair::established(&[version]);
+            pair.server_writes(b"good");
+            let good = pair.to_client.len();
+            pair.server_writes(b"evil");
+            pair.to_client[good + 8] ^= 1;
+            pair.deliver(usize::MAX);
+            let mut plain = InBuf::new(100);
+            let error = pair.client.open(&mut plain, &mut pair.out).unwrap_err();
+            assert!(matches!(error, NetError::Tls { fault: TlsFault::Record, .. }), "{error}");
+            assert_eq!(plain.unread(), b"good");
+            let mut alert = pair.out.as_slice();
+            pair.server.read_tls(&mut alert).unwrap();
+            let told = pair.server.process_new_packets().unwrap_err();
+            assert_eq!(told, Error::AlertReceived(rustls::AlertDescription::BadRecordMac));
+            assert_eq!(pair.client.seal(b"x", &mut pair.out), Err(error.clone()));
+            assert_eq!(pair.client.open(&mut plain, &mut pair.out), Err(error));
+        }
+    }
+
+    #[test]
+    fn a_handshake_that_never_ends_is_cut() {
+        let (client, _) = configs(&BOTH);
+        let mut tls = Tls::start(&client, "a.test").unwrap();
+        let mut out = OutBuf::new(1024, CIPHER_BYTES);
+        tls.handshake(&mut out).unwrap();
+        // A handshake message of the greatest length, in records of the greatest length.
+        let mut stream = Vec::new();
+        let mut body = vec![2, 0xFF, 0xFF, 0xFF];
+        body.resize(RECORD_BYTES_MAX, 0);
+        for _ in 0..20 {
+            stream.extend([22, 3, 3, 0x40, 0x00]);
+            stream.extend(&body);
+            body.fill(0);
+        }
+        let mut rest = &stream[..];
+        let error = loop {
+            let space = tls.cipher_spare();
+            let n = rest.len().min(space.len());
+            assert!(n > 0, "no room and no error");
+            space[..n].copy_from_slice(&rest[..n]);
+            rest = &rest[n..];
+            tls.cipher_filled(n);
+            if let Err(error) = tls.handshake(&mut out) {
+                break error;
+            }
+        };
+        assert!(matches!(error, NetError::Tls { .. }), "{error}");
+    }
+
+    #[test]
+    fn plain_text_is_not_sealed_before_the_handshake() {
+        let (client, _) = configs(&BOTH);
+        let mut tls = Tls::start(&client, "a.test").unwrap();
+        let mut out = OutBuf::new(1024, CIPHER_BYTES);
+        let error = tls.seal(b"secret", &mut out).unwrap_err();
+        assert!(matches!(error, NetError::Tls { fault: TlsFault::Handshake, .. }), "{error}");
+        assert!(!out.as_slice().windows(6).any(|window| window == b"secret"));
+    }
+
+    #[test]
+    fn authorities_that_cannot_be_read_are_named() {
+        let roots = |webpki, extra: &[&[u8]]| TlsRoots {
+            webpki,
+            extra: extra.iter().map(|bytes| bytes.to_vec()).collect(),
+            ..TlsRoots::default()
+        };
+        let key = KeyPair::generate().unwrap().serialize_pem();
+        for (roots, part) in [
+            (roots(false, &[]), "no authority"),
+            (roots(true, &[b"nonsense"]), "neither PEM nor"),
+            (roots(true, &[b"-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----"]), "damaged"),
+            (roots(true, &[b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"]), "not a certificate"),
+            (roots(true, &[key.as_bytes()]), "holds no certificate"),
+        ] {
+            let error = TlsConfig::new(&roots).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
+        TlsConfig::new(&TlsRoots::default()).unwrap();
+    }
+
+    #[test]
+    fn names_that_no_certificate_has_are_refused() {
+        let (client, _) = configs(&BOTH);
+        for name in ["", "a b", "-", "[::1]"] {
+            let error = Tls::start(&client, name).unwrap_err();
+            assert!(matches!(error, NetError::Tls { fault: TlsFault::ServerName, .. }), "{error}");
+        }
+        for name in ["a.test", "127.0.0.1", "::1"] {
+            Tls::start(&client, name).unwrap();
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(100))]
+
+        #[test]
+        fn damage_is_an_error_and_never_a_panic(
+            at in 0_usize..4_000,
+            flip in 0_u8..=255,
+            cut in prop::option::weighted(0.3, 0_usize..50),
+            piece in prop_oneof![Just(usize::MAX), 1_usize..2_000],
+            tls13: bool,
+        ) {
+            let (client, server) = configs(&[if tls13 { BOTH[0] } else { BOTH[1] }]);
+            let mut pair = Pair::new(&client, &server);
+            let mut plain = InBuf::new(100);
+            let mut passed = 0;
+            let outcome = (0..10_000).try_for_each(|_| {
+                pair.client.handshake(&mut pair.out)?;
+                pair.client.open(&mut plain, &mut pair.out)?;
+                let mut bytes = pair.out.as_slice();
+                while !bytes.is_empty() && pair.server.read_tls(&mut bytes).is_ok() {
+                    let _ = pair.server.process_new_packets();
+                }
+                let n = pair.out.len();
+                pair.out.consume(n);
+                let before = pair.to_client.len();
+                pair.server_sends();
+                // The damage, at its place in the whole stream.
+                if let Some(i) = at.checked_sub(passed).map(|i| i + before).filter(|i| *i < pair.to_client.len()) {
+                    pair.to_client[i] ^= flip;
+                    if let Some(cut) = cut {
+                        pair.to_client.drain(i..(i + cut).min(pair.to_client.len()));
+                    }
+                }
+                passed += pair.to_client.len().saturating_sub(before);
+                pair.deliver(piece);
+                Ok(())
+            });
+            if let Err(error) = outcome {
+                prop_assert!(matches!(error, NetError::Tls { .. }), "{}", error);
+                prop_assert_eq!(pair.client.seal(b"x", &mut pair.out), Err(error));
+            }
+        }
+
+        #[test]
+        fn any_split_gives_the_same_plain_text(
+            messages in prop::collection::vec(prop_oneof![4 => 0_usize..600, 1 => 0_usize..60_000], 1..12),
+            pieces in prop::collection::vec(prop_oneof![1_usize..100, 1_usize..20_000], 1..6),
+            rooms in prop::collection::vec(prop_oneof![1_usize..300, 1_usize..40_000], 1..4),
+            tls13: bool,
+        ) {
+            let mut pair = Pair::established(&[if tls13 { BOTH[0] } else { BOTH[1] }]);
+            let mut sent = Vec::new();
+            for (i, len) in messages.iter().enumerate() {
+                let message: Vec<u8> = (0..*len).map(|j| (i * 31 + j) as u8).collect();
+                pair.server_writes(&message);
+                sent.extend(message);
+            }
+            let mut narrow = Narrow { bytes: Vec::new(), room: 0 };
+            let mut turn = 0;
+            while !pair.to_client.is_empty() {
+                let n = pair.deliver(pieces[turn % pieces.len()]);
+                prop_assert!(n > 0, "no room for ciphertext");
+                loop {
+                    narrow.room = rooms[turn % rooms.len()];
+                    turn += 1;
+                    let opened = pair.client.open(&mut narrow, &mut pair.out).unwrap();
+                    if !opened.more {
+                        break;
+                    }
+                }
+            }
+            prop_assert!(narrow.bytes == sent, "{} bytes of {}", narrow.bytes.len(), sent.len());
+        }
+    }
 }

@@ -440,12 +440,12 @@ impl Ws {
                     [] => 1005,
                     [_] => return Err(NetError::Protocol("a close frame of one byte", 1002)),
                     [high, low, reason @ ..] => {
+                        if std::str::from_utf8(reason).is_err() {
+                            return Err(NetError::Utf8);
+                        }
                         let code = u16::from_be_bytes([*high, *low]);
                         if !may_be_sent(code) {
                             return Err(NetError::Protocol("a close code that may not be sent", 1002));
-                        }
-                        if std::str::from_utf8(reason).is_err() {
-                            return Err(NetError::Utf8);
                         }
                         code
                     }
@@ -605,5 +605,414 @@ fn mask_into(from: &[u8], mask: [u8; 4], to: &mut [u8]) {
     }
     for (i, (from, to)) in from_rest.iter().zip(to_rest).enumerate() {
         *to = from ^ mask[i % 4];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Read, Write};
+
+    use proptest::prelude::*;
+    use tungstenite::protocol::{Role, WebSocket, WebSocketConfig};
+
+    use super::*;
+
+    const MESSAGE_BYTES_MAX: usize = 100_000;
+
+    fn ws(text_check: TextCheck) -> Ws {
+        Ws::new(
+            WsLimits { buffer_start_bytes: 0, message_bytes_max: MESSAGE_BYTES_MAX, out_bytes_max: 4096, text_check },
+            1,
+        )
+    }
+
+    /// A frame as a server sends it.
+    fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![first];
+        match payload.len() {
+            len @ 0..126 => bytes.push(len as u8),
+            len @ 126..65_536 => {
+                bytes.push(126);
+                bytes.extend((len as u16).to_be_bytes());
+            }
+            len => {
+                bytes.push(127);
+                bytes.extend((len as u64).to_be_bytes());
+            }
+        }
+        bytes.extend(payload);
+        bytes
+    }
+
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    enum Got {
+        Text(Vec<u8>),
+        Binary(Vec<u8>),
+        Ping(Vec<u8>),
+        Pong(Vec<u8>),
+        Close(u16, String),
+        Error(NetError),
+    }
+
+    fn owned(message: Message<'_>) -> Got {
+        match message {
+            Message::Text(bytes) => Got::Text(bytes.to_vec()),
+            Message::Binary(bytes) => Got::Binary(bytes.to_vec()),
+            Message::Ping(bytes) => Got::Ping(bytes.to_vec()),
+            Message::Pong(bytes) => Got::Pong(bytes.to_vec()),
+            Message::Close { code, reason } => Got::Close(code, reason.to_owned()),
+        }
+    }
+
+    /// Feeds `bytes` in pieces, the lengths of which go round in `pieces`, and collects what comes out.
+    fn feed(ws: &mut Ws, bytes: &[u8], pieces: &[usize]) -> Vec<Got> {
+        let mut got = Vec::new();
+        let mut rest = bytes;
+        let mut turn = 0;
+        while !rest.is_empty() {
+            let space = ws.spare();
+            assert!(!space.is_empty(), "no room to read");
+            let n = pieces[turn % pieces.len()].clamp(1, space.len()).min(rest.len());
+            turn += 1;
+            space[..n].copy_from_slice(&rest[..n]);
+            rest = &rest[n..];
+            ws.filled(n);
+            loop {
+                match ws.next() {
+                    Ok(Some(message)) => got.push(owned(message)),
+                    Ok(None) => break,
+                    Err(error) => got.push(Got::Error(error)),
+                }
+            }
+        }
+        got
+    }
+
+    fn feed_all(ws: &mut Ws, frames: &[Vec<u8>]) -> Vec<Got> {
+        feed(ws, &frames.concat(), &[usize::MAX])
+    }
+
+    /// The opcode, fin bit and unmasked payload of each frame in the out buffer.
+    fn sent(ws: &mut Ws) -> Vec<(u8, Vec<u8>)> {
+        let mut bytes = ws.out().as_slice().to_vec();
+        ws.out().consume(bytes.len());
+        let mut frames = Vec::new();
+        while !bytes.is_empty() {
+            assert_eq!(bytes[0] & 0xF0, 0x80, "final, no reserved bits");
+            assert_eq!(bytes[1] & 0x80, 0x80, "masked");
+            let (size, len) = match bytes[1] & 0x7F {
+                126 => (4, usize::from(u16::from_be_bytes([bytes[2], bytes[3]]))),
+                127 => (10, u64::from_be_bytes(bytes[2..10].try_into().unwrap()) as usize),
+                len => (2, usize::from(len)),
+            };
+            let mask: [u8; 4] = bytes[size..size + 4].try_into().unwrap();
+            let payload = &bytes[size + 4..size + 4 + len];
+            frames.push((bytes[0] & 0x0F, payload.iter().enumerate().map(|(i, b)| b ^ mask[i % 4]).collect()));
+            bytes.drain(..size + 4 + len);
+        }
+        frames
+    }
+
+    #[test]
+    fn lends_messages_with_readable_bytes_behind() {
+        let mut ws = ws(TextCheck::Strict);
+        let bytes = [frame(0x81, b"hello"), frame(0x82, &[1, 2]), frame(0x8A, b"x")].concat();
+        ws.spare()[..bytes.len()].copy_from_slice(&bytes);
+        ws.filled(bytes.len());
+        assert_eq!(ws.next(), Ok(Some(Message::Text(&mut b"hello".to_vec()))));
+        assert_eq!(ws.next(), Ok(Some(Message::Binary(&mut [1, 2]))));
+        assert_eq!(ws.next(), Ok(Some(Message::Pong(b"x"))));
+        assert_eq!(ws.next(), Ok(None));
+        // Even when the buffer is full to the last byte.
+        let mut full = Ws::new(WsLimits::default(), 1);
+        let len = full.spare().len();
+        full.filled(len);
+        assert_eq!(full.buf.len() - full.end, PADDING_BYTES);
+    }
+
+    #[test]
+    fn fragments_are_joined_around_pings() {
+        let frames =
+            [frame(0x01, b"ab"), frame(0x89, b"p1"), frame(0x00, b"cd"), frame(0x89, b"p2"), frame(0x80, b"ef")];
+        for pieces in [vec![1], vec![3], vec![usize::MAX]] {
+            let mut ws = ws(TextCheck::Strict);
+            let got = feed(&mut ws, &frames.concat(), &pieces);
+            assert_eq!(got, [Got::Ping(b"p1".into()), Got::Ping(b"p2".into()), Got::Text(b"abcdef".into())]);
+            assert_eq!(sent(&mut ws), [(PONG, b"p1".to_vec()), (PONG, b"p2".to_vec())]);
+        }
+    }
+
+    #[test]
+    fn what_a_server_may_not_send_ends_the_connection() {
+        let long = [0; 126];
+        for (bytes, code) in [
+            (frame(0xC1, b"x"), 1002),
+            (frame(0xA1, b"x"), 1002),
+            (frame(0x91, b"x"), 1002),
+            (vec![0x81, 0x81, 0, 0, 0, 0, b'x'], 1002),
+            (frame(0x83, b"x"), 1002),
+            (frame(0x87, b"x"), 1002),
+            (frame(0x8B, b"x"), 1002),
+            (frame(0x8F, b"x"), 1002),
+            (frame(0x80, b"x"), 1002),
+            ([frame(0x01, b"x"), frame(0x81, b"y")].concat(), 1002),
+            ([frame(0x01, b"x"), frame(0x02, b"y")].concat(), 1002),
+            (frame(0x09, b"x"), 1002),
+            (frame(0x89, &long), 1002),
+            (frame(0x88, &long), 1002),
+            (frame(0x88, b"x"), 1002),
+            (frame(0x88, &1005_u16.to_be_bytes()), 1002),
+            (frame(0x88, &999_u16.to_be_bytes()), 1002),
+            (frame(0x88, &5000_u16.to_be_bytes()), 1002),
+            (frame(0x88, b"\x03\xe8\xff"), 1007),
+            (vec![0x81, 126, 0, 125], 1002),
+            (vec![0x81, 127, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF], 1002),
+            (vec![0x81, 127, 0x80, 0, 0, 0, 0, 1, 0, 0], 1002),
+            (frame(0x81, b"\xc0\x80"), 1007),
+            (frame(0x81, b"\xe2\x82"), 1007),
+            (frame(0x82, &[0; MESSAGE_BYTES_MAX + 1]), 1009),
+            ([frame(0x02, &[0; MESSAGE_BYTES_MAX]), frame(0x80, b"x")].concat(), 1009),
+            (vec![0x82, 127, 0x7F, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF], 1009),
+        ] {
+            let shown = &bytes[..bytes.len().min(12)];
+            let mut ws = ws(TextCheck::Strict);
+            // Nothing behind the fault counts any more.
+            let got = feed(&mut ws, &[bytes.clone(), frame(0x81, b"more")].concat(), &[usize::MAX]);
+            assert!(matches!(&got[..], [Got::Error(_)]), "{shown:x?} gave {got:?}");
+            assert_eq!(sent(&mut ws), [(CLOSE, u16::to_be_bytes(code).to_vec())], "{shown:x?}");
+            assert!(ws.is_over());
+            assert!(ws.send_text(b"x").is_err());
+        }
+    }
+
+    #[test]
+    fn close_codes_of_the_standard_are_taken() {
+        for code in [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999] {
+            let mut ws = ws(TextCheck::Strict);
+            let payload = [&u16::to_be_bytes(code)[..], b"why"].concat();
+            let got = feed_all(&mut ws, &[frame(0x88, &payload), frame(0x81, b"late")]);
+            assert_eq!(got, [Got::Close(code, "why".to_owned())]);
+            assert_eq!(sent(&mut ws), [(CLOSE, code.to_be_bytes().to_vec())]);
+        }
+        let mut ws = ws(TextCheck::Strict);
+        assert_eq!(feed_all(&mut ws, &[frame(0x88, b"")]), [Got::Close(1005, String::new())]);
+        assert_eq!(sent(&mut ws), [(CLOSE, Vec::new())]);
+    }
+
+    #[test]
+    fn our_close_is_answered_once() {
+        let mut ws = ws(TextCheck::Strict);
+        ws.close(1000, "bye").unwrap();
+        ws.close(1001, "again").unwrap();
+        assert!(ws.close(1005, "").is_err());
+        assert!(ws.send_text(b"x").is_err());
+        // What the server sent before it saw our close still counts; a ping needs no answer any more.
+        let got = feed_all(&mut ws, &[frame(0x81, b"data"), frame(0x89, b""), frame(0x88, &1000_u16.to_be_bytes())]);
+        assert_eq!(got, [Got::Text(b"data".into()), Got::Ping(Vec::new()), Got::Close(1000, String::new())]);
+        assert_eq!(sent(&mut ws), [(CLOSE, b"\x03\xe8bye".to_vec())]);
+        assert!(ws.is_over());
+    }
+
+    #[test]
+    fn a_long_reason_is_cut_between_characters() {
+        let mut ws = ws(TextCheck::Strict);
+        ws.close(3000, &"é".repeat(100)).unwrap();
+        let frames = sent(&mut ws);
+        assert_eq!(frames[0].1.len(), 2 + 122);
+        assert!(std::str::from_utf8(&frames[0].1[2..]).is_ok());
+    }
+
+    #[test]
+    fn bad_text_fails_before_the_message_is_complete() {
+        // "κόσμε" and then a byte that cannot follow, in one frame that goes on (as Autobahn 6.4.3 has it).
+        let payload = b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xf4\x90\x80\x80edited";
+        let bytes = frame(0x81, payload);
+        let mut ws = ws(TextCheck::Strict);
+        assert_eq!(feed(&mut ws, &bytes[..2 + 12], &[1]), []);
+        assert_eq!(feed(&mut ws, &bytes[2 + 12..2 + 13], &[1]), [Got::Error(NetError::Utf8)]);
+        // Trusted text is handed out as it is.
+        let mut ws = self::ws(TextCheck::Trusted);
+        assert_eq!(feed(&mut ws, &bytes, &[5]), [Got::Text(payload.to_vec())]);
+    }
+
+    #[test]
+    fn the_buffer_grows_to_the_limit_and_no_further() {
+        let mut ws = ws(TextCheck::Trusted);
+        let start = ws.usable();
+        assert_eq!(start, BUFFER_BYTES_MIN);
+        let big = vec![b'x'; MESSAGE_BYTES_MAX];
+        // The header alone takes no memory.
+        feed(&mut ws, &frame(0x81, &big)[..10], &[usize::MAX]);
+        assert_eq!(ws.usable(), start);
+        let got = feed(&mut ws, &frame(0x81, &big)[10..], &[1000]);
+        assert_eq!(got, [Got::Text(big.clone())]);
+        let grown = ws.usable();
+        assert!(grown <= MESSAGE_BYTES_MAX + 2 * SPARE_BYTES_MIN, "{grown}");
+        // The largest message in the smallest fragments that matter, with pings in between, twice.
+        for _ in 0..2 {
+            let mut bytes = frame(0x01, b"");
+            for piece in big.chunks(997) {
+                bytes.extend(frame(0x00, piece));
+                bytes.extend(frame(0x89, &[0; 125]));
+            }
+            bytes.extend(frame(0x80, b""));
+            let got = feed(&mut ws, &bytes, &[1459]);
+            assert_eq!(got.last(), Some(&Got::Text(big.clone())));
+            assert!(ws.usable() <= MESSAGE_BYTES_MAX + 2 * SPARE_BYTES_MIN);
+        }
+    }
+
+    #[test]
+    fn a_ping_flood_takes_no_memory() {
+        let mut ws = ws(TextCheck::Strict);
+        for i in 0..10_000_u32 {
+            assert_eq!(feed_all(&mut ws, &[frame(0x89, &i.to_be_bytes())]).len(), 1);
+        }
+        // Some answers are lost, those that are there are whole and in order.
+        assert!(ws.out_len() <= 4096);
+        let frames = sent(&mut ws);
+        for (i, (opcode, payload)) in frames.iter().enumerate() {
+            assert_eq!((*opcode, &payload[..]), (PONG, &(i as u32).to_be_bytes()[..]));
+        }
+        assert!(frames.len() > 200, "{}", frames.len());
+    }
+
+    #[test]
+    fn a_full_out_buffer_refuses_whole_messages() {
+        let mut ws = ws(TextCheck::Strict);
+        ws.send_text(&[b'x'; 4000]).unwrap();
+        assert_eq!(ws.send_text(&[b'y'; 100]), Err(NetError::SendBufferFull { limit_bytes: 4096 }));
+        ws.ping(b"fits").unwrap();
+        let frames = sent(&mut ws);
+        assert_eq!(frames.len(), 2);
+        assert_eq!(frames[1], (PING, b"fits".to_vec()));
+        assert_eq!(ws.ping(&[0; 126]), Err(NetError::Misuse("a ping or pong holds at most 125 bytes")));
+    }
+
+    #[test]
+    fn the_upgrade_response_can_be_read_first() {
+        let mut ws = ws(TextCheck::Strict);
+        let bytes = [b"HTTP/1.1 101\r\n\r\n".to_vec(), frame(0x81, b"first")].concat();
+        ws.spare()[..bytes.len()].copy_from_slice(&bytes);
+        ws.filled(bytes.len());
+        assert!(ws.unread().starts_with(b"HTTP"));
+        ws.consume(16);
+        assert_eq!(ws.next().map(|message| message.map(owned)), Ok(Some(Got::Text(b"first".into()))));
+    }
+
+    /// A socket that has received `input` and nothing more.
+    struct Received<'a> {
+        input: &'a [u8],
+    }
+
+    impl Read for Received<'_> {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            if self.input.is_empty() {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            self.input.read(into)
+        }
+    }
+
+    impl Write for Received<'_> {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What tungstenite reads from the same bytes; its errors are reduced to the close code for them.
+    fn judge(bytes: &[u8]) -> (Vec<Got>, Option<u16>) {
+        let config = WebSocketConfig::default()
+            .max_message_size(Some(MESSAGE_BYTES_MAX))
+            .max_frame_size(Some(MESSAGE_BYTES_MAX));
+        let mut socket = WebSocket::from_raw_socket(Received { input: bytes }, Role::Client, Some(config));
+        let mut got = Vec::new();
+        loop {
+            match socket.read() {
+                Ok(tungstenite::Message::Text(text)) => got.push(Got::Text(text.as_bytes().to_vec())),
+                Ok(tungstenite::Message::Binary(bytes)) => got.push(Got::Binary(bytes.to_vec())),
+                Ok(tungstenite::Message::Ping(bytes)) => got.push(Got::Ping(bytes.to_vec())),
+                Ok(tungstenite::Message::Pong(bytes)) => got.push(Got::Pong(bytes.to_vec())),
+                // How it hands out a close frame with a code that may not be sent.
+                Ok(tungstenite::Message::Close(Some(frame))) if frame.reason == "Protocol violation" => {
+                    return (got, Some(1002));
+                }
+                Ok(tungstenite::Message::Close(Some(frame))) => {
+                    got.push(Got::Close(frame.code.into(), frame.reason.to_string()));
+                    return (got, None);
+                }
+                Ok(tungstenite::Message::Close(None)) => {
+                    got.push(Got::Close(1005, String::new()));
+                    return (got, None);
+                }
+                Ok(tungstenite::Message::Frame(_)) => unreachable!("only written, never read"),
+                Err(tungstenite::Error::Io(_)) => return (got, None),
+                Err(tungstenite::Error::Utf8(_)) => return (got, Some(1007)),
+                Err(tungstenite::Error::Capacity(_)) => return (got, Some(1009)),
+                Err(tungstenite::Error::Protocol(_)) => return (got, Some(1002)),
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    fn frames() -> impl Strategy<Value = Vec<Vec<u8>>> {
+        let opcode = prop_oneof![20 => Just(0_u8), 20 => Just(1), 10 => Just(2), 10 => Just(9), 5 => Just(10), 1 => Just(8), 1 => 0_u8..16];
+        let text = prop_oneof![
+            5 => "[a-zé€😀]{0,40}".prop_map(String::into_bytes),
+            2 => prop::collection::vec(any::<u8>(), 0..20),
+            2 => (0_usize..140).prop_map(|n| vec![b'a'; n]),
+            1 => (65_000_usize..70_000).prop_map(|n| vec![b'b'; n]),
+            1 => prop_oneof![Just(1000_u16), 900_u16..5100].prop_map(|code| code.to_be_bytes().to_vec()),
+        ];
+        let first = (opcode, prop::bool::weighted(0.6), prop_oneof![60 => Just(0_u8), 1 => 0_u8..8]);
+        let one = (first, text).prop_map(|((opcode, fin, reserved), mut payload)| {
+            if opcode >= 8 && fin {
+                payload.truncate(125);
+            }
+            frame(u8::from(fin) << 7 | reserved << 4 | opcode, &payload)
+        });
+        prop::collection::vec(one, 0..12)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn reads_as_tungstenite_does(frames in frames(), pieces in prop::collection::vec(1_usize..5_000, 1..8)) {
+            let bytes = frames.concat();
+            let mut got = feed(&mut ws(TextCheck::Strict), &bytes, &pieces);
+            let error = match got.last() {
+                Some(Got::Error(NetError::Protocol(_, code))) => Some(*code),
+                Some(Got::Error(NetError::Utf8)) => Some(1007),
+                Some(Got::Error(NetError::MessageTooBig { .. })) => Some(1009),
+                _ => None,
+            };
+            if error.is_some() {
+                got.pop();
+            }
+            let (judged, judged_error) = judge(&bytes);
+            prop_assert_eq!(got, judged);
+            prop_assert_eq!(error, judged_error);
+        }
+
+        #[test]
+        fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..400), piece in 1_usize..50) {
+            for check in [TextCheck::Strict, TextCheck::Trusted] {
+                feed(&mut ws(check), &bytes, &[piece]);
+            }
+        }
+
+        #[test]
+        fn what_we_send_is_what_a_server_reads(payload in prop::collection::vec(any::<u8>(), 0..3_000), seed: u64) {
+            let mut ws = Ws::new(WsLimits::default(), seed);
+            ws.send_binary(&payload).unwrap();
+            let bytes = ws.out().as_slice().to_vec();
+            let mut socket = WebSocket::from_raw_socket(Received { input: &bytes }, Role::Server, None);
+            prop_assert_eq!(socket.read().unwrap(), tungstenite::Message::binary(payload));
+        }
     }
 }

@@ -13,6 +13,31 @@ pub(crate) struct Lanes {
 }
 
 impl Lanes {
+    /// The bytes of `text` from `position` on, zeros behind its end. `None` at its end, and near it where the text as
+    /// a whole is shorter than sixteen bytes.
+    #[inline(always)]
+    pub(crate) fn load(text: &[u8], position: usize) -> Option<Lanes> {
+        match text.get(position..).and_then(<[u8]>::first_chunk::<16>) {
+            Some(bytes) => Some(Lanes::from_bits(u128::from_le_bytes(*bytes))),
+            None => Lanes::load_end(text, position),
+        }
+    }
+
+    /// Sixteen bytes of an array whose size the compiler knows, so that it can do without checks.
+    #[inline(always)]
+    pub(crate) fn of<const N: usize>(bytes: &[u8; N], position: usize) -> Option<Lanes> {
+        let bytes = bytes.get(position..position + 16)?.first_chunk::<16>()?;
+        Some(Lanes::from_bits(u128::from_le_bytes(*bytes)))
+    }
+
+    /// Reads the last sixteen bytes of the text and moves them down.
+    #[inline(never)]
+    fn load_end(text: &[u8], position: usize) -> Option<Lanes> {
+        let last = u128::from_le_bytes(*text.last_chunk::<16>()?);
+        let missing = position.checked_sub(text.len() - 16).filter(|&missing| missing < 16)?;
+        Some(Lanes::from_bits(last >> (8 * missing)))
+    }
+
     /// The bytes of a little-endian integer.
     #[inline(always)]
     pub(crate) fn from_bits(bits: u128) -> Lanes {
@@ -25,16 +50,16 @@ impl Lanes {
         u128::from(self.high) << 64 | u128::from(self.low)
     }
 
-    /// Which bytes are decimal digits, and which are points.
+    /// Which bytes are no decimal digits, and which are points. The first has two more bits set above those of the
+    /// bytes, so that a search in it ends.
     #[inline(always)]
-    pub(crate) fn digits_and_points(self) -> (u32, u32) {
+    pub(crate) fn others_and_points(self) -> (u32, u32) {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: SSE2 is part of x86-64, so the instructions exist wherever this runs.
-        unsafe {
-            sse2::digits_and_points(self)
-        }
+        let (others, points) = unsafe { sse2::others_and_points(self) };
         #[cfg(not(target_arch = "x86_64"))]
-        (self.plain(|byte| byte.is_ascii_digit()), self.plain(|byte| byte == b'.'))
+        let (others, points) = (self.plain(|byte| !byte.is_ascii_digit()), self.plain(|byte| byte == b'.'));
+        (others | 0x30000, points)
     }
 
     /// Which bytes a JSON string cannot hold as they are: quote, backslash, control characters.
@@ -56,12 +81,30 @@ impl Lanes {
     }
 }
 
+/// The numbers that four times eight digits make, each digit a byte of value 0 to 9, the most significant lowest.
+#[inline(always)]
+pub(crate) fn four_times_eight_digits(digits: [u64; 4]) -> [u32; 4] {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: as above.
+    unsafe {
+        sse2::four_times_eight_digits(digits)
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    digits.map(eight_digits_plain)
+}
+
+#[cfg(any(test, not(target_arch = "x86_64")))]
+fn eight_digits_plain(digits: u64) -> u32 {
+    digits.to_le_bytes().iter().fold(0, |number, &digit| number * 10 + u32::from(digit))
+}
+
 #[cfg(target_arch = "x86_64")]
 mod sse2 {
     use super::Lanes;
     use std::arch::x86_64::{
-        __m128i, _mm_add_epi8, _mm_cmpeq_epi8, _mm_cmplt_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128,
-        _mm_set_epi64x, _mm_set1_epi8,
+        __m128i, _mm_add_epi8, _mm_cmpeq_epi8, _mm_cmpgt_epi8, _mm_cvtsi128_si64, _mm_madd_epi16, _mm_min_epu8,
+        _mm_movemask_epi8, _mm_mullo_epi16, _mm_or_si128, _mm_packs_epi32, _mm_set_epi64x, _mm_set1_epi8,
+        _mm_set1_epi16, _mm_set1_epi32, _mm_srli_epi16, _mm_unpackhi_epi64,
     };
 
     #[target_feature(enable = "sse2")]
@@ -72,13 +115,27 @@ mod sse2 {
 
     #[target_feature(enable = "sse2")]
     #[inline]
-    pub(super) fn digits_and_points(lanes: Lanes) -> (u32, u32) {
+    pub(super) fn others_and_points(lanes: Lanes) -> (u32, u32) {
         let bytes = vector(lanes);
         let points = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'.' as i8));
         // Only a signed comparison exists, so the digits are moved to the lowest values.
         let moved = _mm_add_epi8(bytes, _mm_set1_epi8((0x80 - b'0') as i8));
-        let digits = _mm_cmplt_epi8(moved, _mm_set1_epi8(i8::MIN + 10));
-        (_mm_movemask_epi8(digits) as u32, _mm_movemask_epi8(points) as u32)
+        let others = _mm_cmpgt_epi8(moved, _mm_set1_epi8(i8::MIN + 9));
+        (_mm_movemask_epi8(others) as u32, _mm_movemask_epi8(points) as u32)
+    }
+
+    #[target_feature(enable = "sse2")]
+    #[inline]
+    pub(super) fn four_times_eight_digits(digits: [u64; 4]) -> [u32; 4] {
+        let [a, b, c, d] = digits;
+        // Neighbours become numbers of two digits, in 16 bits each: 256 * (10 * first + second) + first, shifted.
+        let twos = |lanes| _mm_srli_epi16::<8>(_mm_mullo_epi16(vector(lanes), _mm_set1_epi16(10 * 256 + 1)));
+        let fours = |lanes| _mm_madd_epi16(twos(lanes), _mm_set1_epi32(1 << 16 | 100));
+        let fours = _mm_packs_epi32(fours(Lanes { low: a, high: b }), fours(Lanes { low: c, high: d }));
+        let eights = _mm_madd_epi16(fours, _mm_set1_epi32(1 << 16 | 10_000));
+        let low = _mm_cvtsi128_si64(eights) as u64;
+        let high = _mm_cvtsi128_si64(_mm_unpackhi_epi64(eights, eights)) as u64;
+        [low as u32, (low >> 32) as u32, high as u32, (high >> 32) as u32]
     }
 
     #[target_feature(enable = "sse2")]
@@ -95,7 +152,8 @@ mod sse2 {
 
 #[cfg(test)]
 mod tests {
-    use super::Lanes;
+    use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn every_byte_in_every_place_is_judged_like_by_a_plain_loop() {
@@ -104,12 +162,25 @@ mod tests {
                 let mut bytes = [b'a'; 16];
                 bytes[place] = byte;
                 let lanes = Lanes::from_bits(u128::from_le_bytes(bytes));
-                let plain = (lanes.plain(|byte| byte.is_ascii_digit()), lanes.plain(|byte| byte == b'.'));
-                assert_eq!(lanes.digits_and_points(), plain);
+                let plain = (lanes.plain(|byte| !byte.is_ascii_digit()) | 0x30000, lanes.plain(|byte| byte == b'.'));
+                assert_eq!(lanes.others_and_points(), plain);
                 let stops = lanes.plain(|byte| byte == b'"' || byte == b'\\' || byte < 0x20);
                 assert_eq!(lanes.string_stops(), stops, "byte {byte:#x} at {place}");
                 assert_eq!(stops != 0, byte < 0x20 || byte == b'"' || byte == b'\\');
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn digits_make_the_number_that_they_spell(numbers in any::<[u32; 4]>()) {
+            let numbers = numbers.map(|number| number % 100_000_000);
+            let digits = numbers.map(|number| {
+                let text: Vec<u8> = format!("{number:08}").bytes().map(|byte| byte - b'0').collect();
+                u64::from_le_bytes(text.try_into().unwrap())
+            });
+            prop_assert_eq!(four_times_eight_digits(digits), numbers);
+            prop_assert_eq!(digits.map(eight_digits_plain), numbers);
         }
     }
 }

@@ -179,6 +179,7 @@ struct Pending {
     target: String,
     method: Method,
     weight: u32,
+    sent: Mono,
     /// `None` while it waits for its turn.
     deadline: Option<Mono>,
 }
@@ -480,7 +481,7 @@ impl Core {
             Ok(reply) => self.read_answer(&pending, &reply, now),
         };
         match (pending.ask, pending.feed) {
-            (Ask::Snapshot { .. }, Some(feed)) => self.on_snapshot_answer(id, feed, outcome, now, sink),
+            (Ask::Snapshot { .. }, Some(feed)) => self.on_snapshot_answer(id, feed, outcome, pending.sent, now, sink),
             (Ask::Markets, _) => self.on_markets_answer(pending.venue, outcome, now.mono),
             (Ask::Status, _) => self.on_status_answer(pending.venue, outcome, now),
             _ => {}

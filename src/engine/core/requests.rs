@@ -71,6 +71,7 @@ impl Core {
             target: request.target,
             method: request.method,
             weight: request.weight,
+            sent: now,
             deadline: None,
         };
         self.pending.insert(id, pending);
@@ -104,6 +105,7 @@ impl Core {
             }
             rest.waiting.pop_front();
             rest.in_flight += 1;
+            pending.sent = now;
             pending.deadline = Some(now.after_ms(self.config.request_timeout_ms));
             self.commands.push_back(Command::Request {
                 request: id,
@@ -181,6 +183,7 @@ impl Core {
         request: RequestId,
         id: FeedId,
         outcome: Result<Answer, AnswerError>,
+        sent: Mono,
         now: Stamp,
         sink: &mut impl Sink,
     ) {
@@ -198,8 +201,13 @@ impl Core {
                     Some(feed) => route_of(feed),
                     None => return,
                 };
+                let heard = self.feeds.at(id.slot).map_or(Mono(0), |feed| feed.heard);
                 let Some(item) = self.decoded.items.first() else { return };
                 self.feeds.on_item(&route, item, &self.decoded, None, now, None, &mut self.todo, sink);
+                // The answer may have been long on its way: it says how things were when it was asked for.
+                if let Some(feed) = self.feeds.at_mut(id.slot) {
+                    feed.heard = heard.max(sent);
+                }
                 return;
             }
             Ok(_) => return,

@@ -35,7 +35,18 @@ impl Core {
             return;
         }
         match inner.book.state() {
-            BookState::Live if now.mono.since_ns(heard.max(inner.joined)) > stale_after_ns => {
+            BookState::Syncing
+                if inner.book.cause() == Cause::AwaitingDelta
+                    && now.mono.since_ns(inner.joined) >= self.config.quiet_after_ms.saturating_mul(1_000_000) =>
+            {
+                if inner.halted {
+                    inner.book.set_state(BookState::Halted, Cause::MarketInactive, now);
+                } else {
+                    inner.book.set_state(BookState::Live, Cause::Synced, now);
+                }
+                self.notes.push((id, Announce::Book));
+            }
+            BookState::Live if now.mono.since_ns(heard) > stale_after_ns => {
                 inner.book.set_state(BookState::Stale, Cause::Silence, now);
                 self.notes.push((id, Announce::Book));
             }

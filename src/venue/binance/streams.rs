@@ -1,0 +1,304 @@
+//! Decoders of the streams and of the whole book. Above each stands a message that it reads.
+
+use crate::decimal::Fixed;
+use crate::json::{Cursor, JsonError};
+use crate::model::{BidAsk, Candle, Id, TakerSide, Ticker, Trade, Wall};
+use crate::venue::decoded::span_of;
+use crate::venue::{BookKind, Channel, Decoded, Item, Route, RouteId};
+
+/// The event inside the wrapper, as the topic says it has to be.
+#[inline]
+pub(super) fn on_data(
+    c: &mut Cursor<'_>,
+    frame: &[u8],
+    id: RouteId,
+    route: &Route,
+    out: &mut Decoded,
+) -> Result<(), JsonError> {
+    match route.channel {
+        Channel::Book => on_depth_update(c, id, route, out),
+        Channel::Trades | Channel::AggTrades => on_trade(c, id, route, out),
+        Channel::BidAsk | Channel::AllBidsAsks => on_book_ticker(c, frame, id, route, out),
+        Channel::TopBook(_) => on_whole_book(c, id, route, None, out),
+        Channel::Candles(_) => on_kline(c, id, route, out),
+        Channel::Ticker => on_ticker(c, frame, id, route, out),
+        Channel::AllTickers => c.array(|c| on_ticker(c, frame, id, route, out)),
+        Channel::Status => c.skip(),
+    }
+}
+
+/// `{"e":"depthUpdate","E":1633998512068,"s":"NKNUSDT","U":499869750,"u":499869752,
+/// "b":[["0.35130000","6195.00000000"]],"a":[]}`: `U` first id, `u` last id, absolute amounts, zero deletes.
+#[inline]
+fn on_depth_update(c: &mut Cursor<'_>, id: RouteId, route: &Route, out: &mut Decoded) -> Result<(), JsonError> {
+    let start = *c;
+    let (mut first, mut last, mut prev, mut venue_time) = (None, None, None, None);
+    let (mut bids, mut asks, mut rejected) = (None, None, 0);
+    let levels_max = route.levels_max as usize;
+    c.object(|c, key| {
+        match key {
+            b"e" => expect(c, b"depthUpdate")?,
+            b"E" => venue_time = Some(Wall::from_ms(c.i64()?)),
+            b"U" => first = Some(c.u64()?),
+            b"u" => last = Some(c.u64()?),
+            b"pu" => prev = Some(c.u64()?),
+            b"b" | b"a" => {
+                let (span, n) =
+                    out.add_levels(|rows| c.levels(route.price_scale, route.amount_scale, levels_max, rows))?;
+                rejected += n;
+                *(if key == b"b" { &mut bids } else { &mut asks }) = Some(span);
+            }
+            _ => c.skip()?,
+        }
+        Ok(())
+    })?;
+    let (Some(first), Some(last), Some(bids), Some(asks)) = (first, last, bids, asks) else {
+        return Err(start.missing());
+    };
+    if last < first {
+        return Err(start.missing());
+    }
+    let kind = BookKind::Delta;
+    out.items.push(Item::Book { route: id, kind, first, last, prev, venue_time, bids, asks, rejected });
+    Ok(())
+}
+
+/// Partial depth and the REST snapshot: `{"lastUpdateId":160,"bids":[["0.0024","10"]],"asks":[]}`. A REST snapshot
+/// with `limit` rows on a side may have been cut there.
+pub(super) fn on_whole_book(
+    c: &mut Cursor<'_>,
+    id: RouteId,
+    route: &Route,
+    limit: Option<usize>,
+    out: &mut Decoded,
+) -> Result<(), JsonError> {
+    let start = *c;
+    let (mut last, mut bids, mut asks, mut rejected) = (None, None, None, 0);
+    c.object(|c, key| {
+        match key {
+            b"lastUpdateId" => last = Some(c.u64()?),
+            b"bids" | b"asks" => {
+                let (span, n) =
+                    out.add_levels(|rows| c.levels(route.price_scale, route.amount_scale, WHOLE_LEVELS_MAX, rows))?;
+                rejected += n;
+                *(if key == b"bids" { &mut bids } else { &mut asks }) = Some(span);
+            }
+            _ => c.skip()?,
+        }
+        Ok(())
+    })?;
+    let (Some(last), Some(bids), Some(asks)) = (last, bids, asks) else { return Err(start.missing()) };
+    // A partial-depth stream promises its own depth and nothing beyond.
+    let limit = match (limit, route.channel) {
+        (None, Channel::TopBook(depth)) => usize::from(depth),
+        (limit, _) => limit.unwrap_or(usize::MAX),
+    };
+    let kind =
+        BookKind::Snapshot { bids_cut: out.levels(bids).len() >= limit, asks_cut: out.levels(asks).len() >= limit };
+    out.items.push(Item::Book { route: id, kind, first: 0, last, prev: None, venue_time: None, bids, asks, rejected });
+    Ok(())
+}
+
+/// The venue sends at most 5000 rows a side.
+const WHOLE_LEVELS_MAX: usize = 5_000;
+
+/// `{"e":"trade","E":1554076800945,"s":"BNBBTC","t":40756030,"p":"0.00426990","q":"33.82000000","T":1554076800940,
+/// "m":false,"M":true}`, with `a` for `t` in aggregates. `m`: the buyer was the maker, so the taker sold.
+#[inline]
+fn on_trade(c: &mut Cursor<'_>, id: RouteId, route: &Route, out: &mut Decoded) -> Result<(), JsonError> {
+    let start = *c;
+    let aggregate = route.channel == Channel::AggTrades;
+    let (mut trade_id, mut venue_time, mut price, mut amount, mut side) = (None, None, None, None, None);
+    c.object(|c, key| {
+        match key {
+            b"e" => expect(c, if aggregate { b"aggTrade" } else { b"trade" })?,
+            // In plain trades `a` is the seller's order id (until 2023, and on Binance.US still).
+            b"t" if !aggregate => trade_id = Id::new(c.number_text()?),
+            b"a" if aggregate => trade_id = Id::new(c.number_text()?),
+            b"T" => venue_time = Some(Wall::from_ms(c.i64()?)),
+            b"p" => price = Some(number(c, route.price_scale)?),
+            b"q" => amount = Some(number(c, route.amount_scale)?),
+            b"m" => side = Some(if c.bool()? { TakerSide::Sell } else { TakerSide::Buy }),
+            _ => c.skip()?,
+        }
+        Ok(())
+    })?;
+    let (Some(trade_id), Some(price), Some(amount)) = (trade_id, price, amount) else { return Err(start.missing()) };
+    let trades = out.add_trade(Trade { id: trade_id, venue_time, price, amount, side });
+    out.items.push(Item::Trades { route: id, trades });
+    Ok(())
+}
+
+/// `{"u":499869768,"s":"NKNUSDT","b":"0.35210000","B":"672.00000000","a":"0.35260000","A":"3199.00000000"}`: no event
+/// type and no time.
+#[inline]
+fn on_book_ticker(
+    c: &mut Cursor<'_>,
+    frame: &[u8],
+    id: RouteId,
+    route: &Route,
+    out: &mut Decoded,
+) -> Result<(), JsonError> {
+    let start = *c;
+    let mut quote = BidAsk::default();
+    let mut symbol = None;
+    let all = route.channel == Channel::AllBidsAsks;
+    c.object(|c, key| {
+        match key {
+            b"u" => quote.nonce = Some(c.u64()?),
+            b"s" => symbol = Some(span_of(frame, c.bytes()?)),
+            b"b" => quote.bid = Some(number(c, route.price_scale)?),
+            b"B" => quote.bid_volume = Some(number(c, route.amount_scale)?),
+            b"a" => quote.ask = Some(number(c, route.price_scale)?),
+            b"A" => quote.ask_volume = Some(number(c, route.amount_scale)?),
+            b"E" => quote.venue_time = Some(Wall::from_ms(c.i64()?)),
+            _ => c.skip()?,
+        }
+        Ok(())
+    })?;
+    if quote.bid.is_none() && quote.ask.is_none() {
+        return Err(start.missing());
+    }
+    let row = out.add_bid_ask(quote);
+    out.items.push(Item::BidAsk { route: id, row, symbol: if all { symbol } else { None } });
+    Ok(())
+}
+
+/// `{"e":"24hrTicker","E":1653812650349,"s":"ETHUSDT","p":"28.23000000","P":"1.600","w":"1781.16275609",
+/// "x":"1764.61000000","c":"1792.84000000","Q":"0.55720000","b":"1792.83000000","B":"1.62740000","a":"1792.84000000",
+/// "A":"20.29140000","o":"1764.61000000","h":"1808.98000000","l":"1748.94000000","v":"471703.53110000",
+/// "q":"840180761.51358100","O":1653726250344,"C":1653812650344,"F":841094172,"L":841646650,"n":552479}`; the mini
+/// ticker has `c o h l v q` of it.
+fn on_ticker(c: &mut Cursor<'_>, frame: &[u8], id: RouteId, route: &Route, out: &mut Decoded) -> Result<(), JsonError> {
+    let start = *c;
+    let mut ticker = Ticker::default();
+    let mut symbol = None;
+    c.object(|c, key| {
+        let field = match key {
+            b"E" => {
+                ticker.venue_time = Some(Wall::from_ms(c.i64()?));
+                return Ok(());
+            }
+            b"s" => {
+                symbol = Some(span_of(frame, c.bytes()?));
+                return Ok(());
+            }
+            b"p" => &mut ticker.change,
+            b"P" => &mut ticker.percentage,
+            b"w" => &mut ticker.vwap,
+            b"x" => &mut ticker.previous_close,
+            b"c" => &mut ticker.last,
+            b"b" => &mut ticker.bid,
+            b"B" => &mut ticker.bid_volume,
+            b"a" => &mut ticker.ask,
+            b"A" => &mut ticker.ask_volume,
+            b"o" => &mut ticker.open,
+            b"h" => &mut ticker.high,
+            b"l" => &mut ticker.low,
+            b"v" => &mut ticker.base_volume,
+            b"q" => &mut ticker.quote_volume,
+            _ => return c.skip(),
+        };
+        // Volumes have up to 19 digits: statistics may round.
+        *field = Some(c.fixed_round()?);
+        Ok(())
+    })?;
+    if ticker.last.is_none() || symbol.is_none() {
+        return Err(start.missing());
+    }
+    let symbol = if route.channel == Channel::AllTickers { symbol } else { None };
+    let row = out.add_ticker(ticker);
+    out.items.push(Item::Ticker { route: id, row, symbol });
+    Ok(())
+}
+
+/// `{"e":"kline","E":1653818762502,"s":"BTCUSDT","k":{"t":1653818760000,"T":1653818819999,"s":"BTCUSDT","i":"1m",
+/// "f":1384844002,"L":1384844032,"o":"29038.46","c":"29038.47","h":"29038.47","l":"29038.46","v":"0.20926","n":31,
+/// "x":false,"q":"6076.5891832","V":"0.10436","Q":"3030.4547292","B":"0"}}`: `x` true means closed.
+fn on_kline(c: &mut Cursor<'_>, id: RouteId, route: &Route, out: &mut Decoded) -> Result<(), JsonError> {
+    let start = *c;
+    let mut venue_time = None;
+    let mut candle = None;
+    c.object(|c, key| match key {
+        b"e" => expect(c, b"kline"),
+        b"E" => {
+            venue_time = Some(Wall::from_ms(c.i64()?));
+            Ok(())
+        }
+        b"k" => {
+            let inner = *c;
+            let (mut open_time, mut open, mut high, mut low, mut close) = (None, None, None, None, None);
+            let (mut volume, mut quote_volume, mut trades, mut closed) = (None, None, None, false);
+            c.object(|c, key| {
+                let mut price = || number(c, route.price_scale).map(Some);
+                match key {
+                    b"o" => open = price()?,
+                    b"h" => high = price()?,
+                    b"l" => low = price()?,
+                    b"c" => close = price()?,
+                    b"t" => open_time = Some(Wall::from_ms(c.i64()?)),
+                    b"v" => volume = Some(c.fixed_round()?),
+                    b"q" => quote_volume = Some(c.fixed_round()?),
+                    b"n" => trades = Some(c.u64()?),
+                    b"x" => closed = c.bool()?,
+                    _ => c.skip()?,
+                }
+                Ok(())
+            })?;
+            let (Some(open_time), Some(open), Some(high), Some(low), Some(close), Some(volume)) =
+                (open_time, open, high, low, close, volume)
+            else {
+                return Err(inner.missing());
+            };
+            candle = Some(Candle {
+                open_time,
+                venue_time: None,
+                open,
+                high,
+                low,
+                close,
+                volume,
+                quote_volume,
+                trades,
+                closed,
+            });
+            Ok(())
+        }
+        _ => c.skip(),
+    })?;
+    let Some(candle) = candle else { return Err(start.missing()) };
+    let row = out.add_candle(Candle { venue_time, ..candle });
+    out.items.push(Item::Candle { route: id, row });
+    Ok(())
+}
+
+/// A number at the scale of its market; at its own where it is finer, or where a topic serves all markets.
+#[inline]
+fn number(c: &mut Cursor<'_>, scale: u8) -> Result<Fixed, JsonError> {
+    let at = *c;
+    if let Ok(mantissa) = c.decimal(scale) {
+        return Ok(Fixed::new(mantissa, scale));
+    }
+    *c = at;
+    c.fixed()
+}
+
+/// Reads a string that has to be `name`.
+#[inline]
+fn expect(c: &mut Cursor<'_>, name: &[u8]) -> Result<(), JsonError> {
+    let at = *c;
+    if c.bytes()? == name { Ok(()) } else { Err(at.missing()) }
+}
+
+pub(super) fn event_name(mut c: Cursor<'_>) -> Option<&str> {
+    let mut event = None;
+    c.object(|c, key| {
+        if key == b"e" {
+            event = Some(c.str()?);
+            return Ok(());
+        }
+        c.skip()
+    })
+    .ok()?;
+    event
+}
