@@ -188,6 +188,21 @@ impl Sync {
         ask
     }
 
+    /// The book counts with more decimals from now on: what is held moves along, by factors that are powers of ten.
+    /// False if a number would not fit; nothing has changed then, and the book is to be distrusted.
+    pub(crate) fn rescale(&mut self, price_mul: i64, qty_mul: i64) -> bool {
+        let scaled = |level: &Level| {
+            Some(Level { price: level.price.checked_mul(price_mul)?, qty: level.qty.checked_mul(qty_mul)? })
+        };
+        if self.held.levels.iter().any(|level| scaled(level).is_none()) {
+            return false;
+        }
+        for level in &mut self.held.levels {
+            *level = scaled(level).unwrap_or(*level);
+        }
+        true
+    }
+
     /// A delta came.
     #[inline]
     pub fn on_delta(&mut self, delta: &Delta<'_>, book: &mut Book, received: Stamp) -> Step {
@@ -554,6 +569,17 @@ mod tests {
         assert_eq!(sync.on_delta(&delta(11, 12, &[level(1, 1)]), &mut book, T), Step::Applied);
         assert_eq!(sync.on_delta(&delta(11, 12, &[level(1, 7)]), &mut book, T), Step::Ignored);
         assert_eq!((sync.ignored(), bids(&book)), (1, vec![(1, 1)]));
+    }
+
+    #[test]
+    fn held_deltas_follow_finer_scales_or_are_left_as_they_are() {
+        let (mut sync, mut book) = (Sync::new(Rule::Range), book());
+        assert!(sync.subscribed());
+        assert_eq!(sync.on_delta(&delta(11, 11, &[level(5, 7), level(i64::MAX / 10, 1)]), &mut book, T), Step::Held);
+        assert!(!sync.rescale(100, 1), "the second price would not fit");
+        assert!(sync.rescale(10, 1_000));
+        sync.on_snapshot(&snapshot(10, &[level(60, 8_000)]), &mut book, T);
+        assert_eq!(bids(&book), [(i64::MAX / 10 * 10, 1_000), (60, 8_000), (50, 7_000)]);
     }
 
     #[test]

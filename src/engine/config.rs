@@ -83,6 +83,8 @@ pub struct Config {
     pub stale_after_ms: Option<u64>,
     /// Levels of a side that a book promises where no limit is asked for.
     pub book_depth: u16,
+    /// Levels of a side that a book has room for at least; it has room for twice what it promises anyway.
+    pub book_levels_min: usize,
     /// Trades that a feed remembers.
     pub trades_max: usize,
     /// Candles that a feed remembers.
@@ -116,6 +118,7 @@ impl Default for Config {
             crossed_ms_max: 1_000,
             stale_after_ms: None,
             book_depth: 1_000,
+            book_levels_min: 0,
             trades_max: 1_000,
             candles_max: 1_000,
             feeds_max: 20_000,

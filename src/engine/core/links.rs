@@ -37,7 +37,7 @@ impl Core {
         let halted = row.is_some_and(|row| !row.active);
         let rule = if matches!(channel, Channel::TopBook(_)) { Rule::Replace } else { venue.profile.rule };
         let markets = venue.markets.len();
-        let levels_max = levels_max(depth);
+        let levels_max = levels_max(depth).max(self.config.book_levels_min);
         let data = match (channel, market) {
             (Channel::Book | Channel::TopBook(_), Some(market)) => Data::Book(Box::new(BookFeed {
                 book: Book::new(market, price_scale, amount_scale, levels_max),

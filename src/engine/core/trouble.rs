@@ -66,16 +66,20 @@ impl Core {
         }
         let (price_scale, amount_scale) = (price_scale.max(feed.price_scale), amount_scale.max(feed.amount_scale));
         if let Data::Book(inner) = &mut feed.data {
+            // What is held was read with the old scales.
+            let factor = |from: u8, to: u8| 10_i64.saturating_pow(u32::from(to.saturating_sub(from)));
+            let (price_mul, qty_mul) = (factor(feed.price_scale, price_scale), factor(feed.amount_scale, amount_scale));
+            if !inner.sync.rescale(price_mul, qty_mul) {
+                // At once, so that nothing is joined to it in between.
+                inner.sync.distrust();
+                self.todo.push(Todo::Distrust(slot, Cause::Unrepresentable));
+            }
             if inner.book.rescale(price_scale, amount_scale).is_err() {
                 inner.book.set_state(BookState::Halted, Cause::Unrepresentable, now);
                 let id = feed.id;
                 self.notes.push((id, Announce::Book));
                 self.todo.push(Todo::Distrust(slot, Cause::Unrepresentable));
                 return false;
-            }
-            // What is held was read with the old scales.
-            if !inner.sync.held().is_empty() {
-                self.todo.push(Todo::Distrust(slot, Cause::Unrepresentable));
             }
         }
         feed.price_scale = price_scale;

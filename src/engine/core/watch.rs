@@ -1,6 +1,6 @@
 //! Feeds: begun, found, ended.
 
-use super::{Command, Core, Counters};
+use super::{Command, Core, Counters, link_mut, route_of};
 use crate::book::Book;
 use crate::engine::feed::{Data, Feed};
 use crate::engine::link::LinkPhase;
@@ -100,6 +100,43 @@ impl Core {
             self.load_markets(venue, now);
         }
         Ok(feed)
+    }
+
+    /// Watches what a topic of the venue stands for, under exactly this spelling: for recordings, whose messages name the
+    /// topics that somebody else asked for. The markets have to be loaded.
+    ///
+    /// # Errors
+    /// As [`Core::watch`]; [`ErrorKind::BadRequest`] if the venue has no such topic, or if the same is watched under
+    /// another spelling.
+    pub fn watch_topic(&mut self, venue: VenueId, topic: &str, depth: Option<u16>, now: Mono) -> Result<FeedId, Error> {
+        let Some(slot) = self.venues.get(usize::from(venue.0)) else {
+            return Err(Error::new(ErrorKind::StaleHandle, "this venue is not of this engine"));
+        };
+        let id = slot.profile.id;
+        let Some((channel, symbol)) = slot.adapter.parse_topic(topic) else {
+            return Err(Error::new(ErrorKind::BadRequest, format!("{topic:?} is no topic that can be read")).at(id));
+        };
+        let feeds_before = self.feeds.len();
+        let feed_id = self.watch(venue, symbol.as_deref(), channel, depth, now)?;
+        let is_new = self.feeds.len() > feeds_before;
+        let Some(feed) = self.feeds.at_mut(feed_id.slot).filter(|feed| *feed.topic != *topic) else {
+            return Ok(feed_id);
+        };
+        if !is_new {
+            let text = format!("{topic:?} is watched already as {:?}", feed.topic);
+            return Err(Error::new(ErrorKind::BadRequest, text).at(id));
+        }
+        let old = std::mem::replace(&mut feed.topic, topic.into());
+        let route = route_of(feed);
+        if let Some(link) = feed.link.and_then(|link| link_mut(&mut self.links, link)) {
+            link.routes.remove(&old);
+            link.routes.insert(topic, route);
+            link.ops.iter_mut().filter(|op| op.feed == feed_id).for_each(|op| op.topic = topic.into());
+        }
+        let topics = &mut self.venues[usize::from(venue.0)].topics;
+        topics.remove(&old);
+        topics.insert(topic.into(), feed_id);
+        Ok(feed_id)
     }
 
     /// Ends a feed. The others on its connection are not touched.
