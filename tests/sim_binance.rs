@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use serde_json::Value;
-use wirebook::sim::binance::{ConnId, QUEUE_MAX, Venue};
+use wirebook::sim::binance::{ConnId, QUEUE_MAX, STEPS_MAX, Venue};
 use wirebook::sim::faults::{Script, WireFault};
 use wirebook::sim::market::{Side, fingerprint_level};
 use wirebook::sim::wire::{HttpReply, Out};
@@ -1028,12 +1028,17 @@ fn the_accelerated_mode_keeps_its_rate() {
 
 #[test]
 fn a_long_sleep_does_not_flood_the_queue() {
-    let mut run = Run::new(VenueKind::Binance, |config| config.rate = Some(50_000));
-    run.connect("/ws/btcusdt@depth@100ms");
-    run.venue.advance(START + 3_600 * S);
-    let waiting = std::iter::from_fn(|| run.venue.pop()).count();
-    assert!((QUEUE_MAX..QUEUE_MAX + 100).contains(&waiting), "{waiting}");
-    assert!(run.venue.next_deadline().unwrap() < START + 3_600 * S);
+    // One connection: so many steps and no more; three: so many messages and hardly more.
+    for (connections, least, most) in [(1, STEPS_MAX - 10, STEPS_MAX), (3, QUEUE_MAX, QUEUE_MAX + 100)] {
+        let mut run = Run::new(VenueKind::Binance, |config| config.rate = Some(50_000));
+        for _ in 0..connections {
+            run.connect("/ws/btcusdt@depth@100ms");
+        }
+        run.venue.advance(START + 3_600 * S);
+        let waiting = std::iter::from_fn(|| run.venue.pop()).count();
+        assert!((least..=most).contains(&waiting), "{connections} {waiting}");
+        assert!(run.venue.next_deadline().unwrap() < START + 3_600 * S);
+    }
 }
 
 // Faults.

@@ -152,7 +152,7 @@ pub struct Config {
     pub updates_per_s: u32,
     /// An acceleration that no real venue has: so many 100 ms depth events a second in all, spread evenly over time and
     /// over the symbols that somebody has subscribed. The market then moves by these events alone, and every tenth of a
-    /// symbol also feeds the 1000 ms streams. Rates are from 1 to a million.
+    /// symbol also feeds the 1000 ms streams. Rates are from 1 to a million; what is beyond the machine falls behind.
     pub rate: Option<u32>,
     /// Ends of depth events remembered per symbol for `truth_at`, and trades.
     pub history: usize,
