@@ -692,6 +692,10 @@ fn rest_candles_join_the_past_to_the_present() {
             assert_eq!(row.as_array().unwrap().len(), 12);
         }
     }
+    // The made-up candles end at the price at which the market began.
+    let body = json(&run.http("/api/v3/klines?symbol=BTCUSDT&interval=1m&limit=8").body);
+    let closes: Vec<i64> = body.as_array().unwrap().iter().map(|row| mantissa(&row[4], 2)).collect();
+    assert!(closes.windows(2).all(|w| (w[1] - w[0]).abs() < 60_000), "less than 1 % a minute: {closes:?}");
     let from = 1_699_999_980_000u64;
     let target = format!("/api/v3/klines?symbol=BTCUSDT&interval=1m&startTime={from}&limit=3");
     let body = json(&run.http(&target).body);
