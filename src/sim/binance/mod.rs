@@ -4,7 +4,7 @@
 //! [`Venue::text`], [`Venue::ping`], [`Venue::pong`] and [`Venue::close`], REST requests by [`Venue::http`]. Time passes
 //! by [`Venue::advance`]; what the venue says waits in a queue for [`Venue::pop`]. Call `advance` when
 //! [`Venue::next_deadline`] has come and pop everything after each call of any kind: `advance` stops early when
-//! [`QUEUE_MAX`] messages wait, and its deadline then lies in the past.
+//! [`QUEUE_MAX`] messages wait or [`STEPS_MAX`] things have happened, and its deadline then lies in the past.
 //!
 //! # As on the real venue
 //! - `/ws`, `/ws/<stream>[/<stream>..]`, `/stream?streams=a/b`, `?timeUnit=MICROSECOND` (binance only), and SUBSCRIBE,
@@ -42,6 +42,8 @@ use super::{Config, Counters, Limits, SnapshotMix, VenueKind};
 /// Messages that wait to be popped at most before [`Venue::advance`] stops early. A single instant may go beyond it by
 /// what it says to all connections.
 pub const QUEUE_MAX: usize = 16_384;
+/// Updates, batches and timers that one [`Venue::advance`] works through at most, so that a call stays short.
+pub const STEPS_MAX: usize = 10_000;
 /// Longest stream name that is accepted, in bytes.
 pub const STREAM_NAME_MAX: usize = 128;
 
@@ -628,9 +630,12 @@ impl Venue {
         }
     }
 
-    /// Lets time pass up to `now_ns`, or until [`QUEUE_MAX`] messages wait.
+    /// Lets time pass up to `now_ns`, or until [`QUEUE_MAX`] messages wait or [`STEPS_MAX`] things have happened.
     pub fn advance(&mut self, now_ns: u64) {
-        while self.queue.len() < QUEUE_MAX {
+        for _ in 0..STEPS_MAX {
+            if self.queue.len() >= QUEUE_MAX {
+                break;
+            }
             let due_ns = self.due_ns();
             if due_ns > now_ns {
                 self.now_ns = self.now_ns.max(now_ns);
