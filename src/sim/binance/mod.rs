@@ -842,6 +842,10 @@ impl Venue {
             self.tell(now_ns, &mut events);
         }
         self.events = events;
+        // Orders that changed nothing in the end make no event: the venue never sends one without an update number.
+        if self.market.update_id(index) == self.batches[index].fast {
+            return;
+        }
         self.end_fast_batch(now_ns, index);
         self.batches[index].count += 1;
         if self.batches[index].count >= 10 {
