@@ -18,7 +18,7 @@ use wirebook::net::http::{HttpRequest, Method};
 use wirebook::net::stream::ReadMode;
 use wirebook::net::tls::TlsRoots;
 use wirebook::net::ws::TextCheck;
-use wirebook::net::{EofKind, HttpLink, LinkState, Message, NetConfig, NetError, TlsFault, Url, WsLink};
+use wirebook::net::{EofKind, HttpLink, LinkState, Message, NetConfig, NetError, Proxy, TlsFault, Url, WsLink};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -819,4 +819,88 @@ fn requests_that_would_change_their_own_meaning_are_not_sent() {
     assert_eq!(browser.ask(&big), Err(NetError::SendBufferFull { limit_bytes: 256 * 1024 }));
     drop(browser);
     thread.join().unwrap();
+}
+
+/// Passes everything on between the client and `target`, after `shake_hands` has talked to the client.
+fn proxy(
+    target: SocketAddr,
+    shake_hands: impl FnOnce(&mut TcpStream) + Send + 'static,
+) -> (SocketAddr, JoinHandle<()>) {
+    server(move |mut client| {
+        shake_hands(&mut client);
+        let mut upstream = TcpStream::connect(target).unwrap();
+        let (mut from_client, mut to_upstream) = (client.try_clone().unwrap(), upstream.try_clone().unwrap());
+        let passing = thread::spawn(move || {
+            let _ = std::io::copy(&mut from_client, &mut to_upstream);
+            let _ = to_upstream.shutdown(std::net::Shutdown::Write);
+        });
+        let _ = std::io::copy(&mut upstream, &mut client);
+        let _ = client.shutdown(std::net::Shutdown::Both);
+        passing.join().unwrap();
+    })
+}
+
+#[test]
+fn messages_pass_through_proxies() {
+    let authority = Authority::new();
+    let tls = authority.server("venue.test", |_| {});
+    for kind in ["http", "socks5"] {
+        for scheme in ["ws", "wss"] {
+            let tls = tls.clone();
+            let (target, serving) = server(move |stream| match scheme {
+                "ws" => echo(stream),
+                _ => echo(tls_stream(&tls, stream)),
+            });
+            let (addr, passing) = proxy(target, move |client| {
+                if kind == "http" {
+                    let head = read_head(client);
+                    assert!(head.starts_with("CONNECT venue.test:4433 HTTP/1.1\r\n"), "{head}");
+                    assert!(head.contains("\r\nProxy-Authorization: Basic dXNlcjpwYXNz\r\n"), "{head}");
+                    client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+                } else {
+                    let mut greeting = [0; 4];
+                    client.read_exact(&mut greeting).unwrap();
+                    client.write_all(&[5, 2]).unwrap();
+                    let mut login = [0; 11];
+                    client.read_exact(&mut login).unwrap();
+                    assert_eq!(&login, b"\x01\x04user\x04pass");
+                    client.write_all(&[1, 0]).unwrap();
+                    let mut request = [0; 17];
+                    client.read_exact(&mut request).unwrap();
+                    assert_eq!(&request, b"\x05\x01\x00\x03\x0avenue.test\x11\x51");
+                    client.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).unwrap();
+                }
+            });
+            let mut config = config(&authority.roots());
+            config.proxy = Some(Proxy::parse(&format!("{kind}://user:pass@{addr}")).unwrap());
+            let url = format!("{scheme}://venue.test:4433/");
+            assert_eq!(config.connect_to(&Url::parse(&url).unwrap()), ("127.0.0.1", addr.port()));
+            exchange(&mut Client::open(addr, &url, &config).unwrap());
+            serving.join().unwrap();
+            passing.join().unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_proxy_that_does_not_let_us_through_is_the_end() {
+    for (kind, answer, part) in [
+        ("http", &b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"[..], "407"),
+        ("http", b"", "closed the connection"),
+        ("http", b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 101", "more than an answer"),
+        ("socks5", &[5, 0xFF], "log in"),
+        ("socks5", b"HTTP/1.1 400 Bad Request\r\n\r\n", "not SOCKS5"),
+    ] {
+        let (addr, thread) = server(move |mut stream| {
+            stream.read_exact(&mut [0; 3]).unwrap();
+            stream.write_all(answer).unwrap();
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+            let _ = stream.read_to_end(&mut Vec::new());
+        });
+        let mut config = config(&TlsRoots::default());
+        config.proxy = Some(Proxy::parse(&format!("{kind}://{addr}")).unwrap());
+        let error = refusal(addr, "wss://venue.test/", &config);
+        assert!(matches!(&error, NetError::Proxy(detail) if detail.contains(part)), "{error}");
+        thread.join().unwrap();
+    }
 }
