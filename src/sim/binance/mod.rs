@@ -13,7 +13,7 @@
 //! - Book events are cut every 100 ms (and every 1000 ms) of the clock for all symbols that changed; `U` is always the
 //!   last `u` plus one. Partial books and tickers come at the same instants, when something changed.
 //! - The first event of a subscription comes before its acknowledgement in some of the cases.
-//! - Book snapshots lie at different points, see [`SnapshotMix`](super::SnapshotMix).
+//! - Book snapshots lie at different points, see [`SnapshotMix`].
 //! - All clients count as one address for the limits.
 //!
 //! # Other than on the real venue
