@@ -173,6 +173,13 @@ impl Engine {
         }
     }
 
+    /// As [`Engine::load_markets`], without waiting: [`Engine::markets`] has them when they have come, and
+    /// [`Engine::last_error`] says what went wrong meanwhile.
+    pub fn request_markets(&mut self, venue: VenueId) {
+        let now = self.now().mono;
+        self.core.reload_markets(venue, now);
+    }
+
     /// The markets of a venue; empty until they are loaded.
     pub fn markets(&self, venue: VenueId) -> &Markets {
         self.core.markets(venue)
