@@ -96,7 +96,7 @@ pub fn write(mantissa: i64, scale: u8, out: &mut impl fmt::Write) -> fmt::Result
     out.write_str(std::str::from_utf8(text).unwrap_or_default())
 }
 
-/// Appends the canonical text of `mantissa` at `scale` to `out`, like [`write`] for bytes.
+/// Appends the canonical text of `mantissa` at `scale` to `out`, like [`write()`] for bytes.
 pub fn push_text(mantissa: i64, scale: u8, out: &mut Vec<u8>) {
     let mut buffer = Text::new();
     out.extend_from_slice(buffer.canonical(mantissa, scale));

@@ -18,7 +18,7 @@ use wirebook::net::http::{HttpRequest, Method};
 use wirebook::net::stream::ReadMode;
 use wirebook::net::tls::TlsRoots;
 use wirebook::net::ws::TextCheck;
-use wirebook::net::{EofKind, HttpLink, LinkState, Message, NetConfig, NetError, TlsFault, Url, WsLink};
+use wirebook::net::{EofKind, HttpLink, LinkState, Message, NetConfig, NetError, Proxy, TlsFault, Url, WsLink};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -105,6 +105,9 @@ struct Client {
     link: WsLink,
     deadline: Instant,
     pings: usize,
+    /// Whether reading may bring something without another event. Never read otherwise: a wake-up that the link forgets
+    /// to ask for is a test that fails.
+    more: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,7 +123,7 @@ impl Client {
         let mut link = WsLink::open(addr, &Url::parse(url).unwrap(), config, 7)?;
         poll.registry().register(link.source(), Token(0), Interest::READABLE | Interest::WRITABLE).unwrap();
         let deadline = Instant::now() + PATIENCE;
-        let mut client = Self { poll, events: Events::with_capacity(8), link, deadline, pings: 0 };
+        let mut client = Self { poll, events: Events::with_capacity(8), link, deadline, pings: 0, more: true };
         while client.link.state() != LinkState::Open {
             client.turn()?;
         }
@@ -129,9 +132,11 @@ impl Client {
 
     /// Waits for an event and handles it.
     fn turn(&mut self) -> Result<(), NetError> {
-        assert!(Instant::now() < self.deadline, "nothing happened in {PATIENCE:?}, in state {:?}", self.link.state());
-        self.poll.poll(&mut self.events, Some(Duration::from_millis(100))).unwrap();
+        let patience = self.deadline.saturating_duration_since(Instant::now());
+        self.poll.poll(&mut self.events, Some(patience)).unwrap();
+        assert!(!self.events.is_empty(), "nothing happened in {PATIENCE:?}, in state {:?}", self.link.state());
         for event in &self.events {
+            self.more |= event.is_readable();
             self.link.ready(event.is_readable(), event.is_writable(), event.is_read_closed())?;
         }
         Ok(())
@@ -152,13 +157,13 @@ impl Client {
                     None => break,
                 }
             }
-            let fill = self.link.fill()?;
+            while !self.more {
+                self.turn()?;
+            }
+            self.more = self.link.fill()?.maybe_more;
             self.link.finish_read()?;
             if self.link.state() == LinkState::Closed {
                 return Ok(None);
-            }
-            if fill.bytes == 0 && !fill.maybe_more {
-                self.turn()?;
             }
         }
     }
@@ -644,6 +649,8 @@ struct Browser {
     poll: Poll,
     events: Events,
     link: HttpLink,
+    /// As in [`Client`].
+    more: bool,
 }
 
 impl Browser {
@@ -651,7 +658,7 @@ impl Browser {
         let poll = Poll::new().unwrap();
         let mut link = HttpLink::open(addr, &Url::parse(&format!("{scheme}://{addr}/")).unwrap(), config).unwrap();
         poll.registry().register(link.source(), Token(0), Interest::READABLE | Interest::WRITABLE).unwrap();
-        Self { poll, events: Events::with_capacity(8), link }
+        Self { poll, events: Events::with_capacity(8), link, more: true }
     }
 
     fn get(&mut self, target: &str) -> Result<(u16, String), NetError> {
@@ -660,10 +667,10 @@ impl Browser {
 
     fn ask(&mut self, request: &HttpRequest<'_>) -> Result<(u16, String), NetError> {
         self.link.request(request)?;
-        let deadline = Instant::now() + PATIENCE;
         loop {
-            assert!(Instant::now() < deadline, "no response");
-            while self.link.fill()?.maybe_more {}
+            while self.more {
+                self.more = self.link.fill()?.maybe_more;
+            }
             if let Some(response) = self.link.response() {
                 return Ok((response.status, String::from_utf8(response.body.clone()).unwrap()));
             }
@@ -672,8 +679,10 @@ impl Browser {
     }
 
     fn turn(&mut self) -> Result<(), NetError> {
-        self.poll.poll(&mut self.events, Some(Duration::from_millis(100))).unwrap();
+        self.poll.poll(&mut self.events, Some(PATIENCE)).unwrap();
+        assert!(!self.events.is_empty(), "nothing happened in {PATIENCE:?}, in state {:?}", self.link.state());
         for event in &self.events {
+            self.more |= event.is_readable();
             self.link.ready(event.is_readable(), event.is_writable(), event.is_read_closed())?;
         }
         Ok(())
@@ -775,9 +784,7 @@ fn an_idle_connection_that_the_server_closes_is_no_error() {
     assert_eq!(browser.get("/"), Ok((204, String::new())));
     assert!(browser.link.reusable());
     send.send(()).unwrap();
-    let deadline = Instant::now() + PATIENCE;
     while browser.link.state() != LinkState::Closed {
-        assert!(Instant::now() < deadline);
         browser.turn().unwrap();
         browser.link.fill().unwrap();
     }
@@ -820,3 +827,142 @@ fn requests_that_would_change_their_own_meaning_are_not_sent() {
     drop(browser);
     thread.join().unwrap();
 }
+
+/// Passes everything on between the client and `target`, after `shake_hands` has talked to the client.
+fn proxy(
+    target: SocketAddr,
+    shake_hands: impl FnOnce(&mut TcpStream) + Send + 'static,
+) -> (SocketAddr, JoinHandle<()>) {
+    server(move |mut client| {
+        shake_hands(&mut client);
+        let mut upstream = TcpStream::connect(target).unwrap();
+        let (mut from_client, mut to_upstream) = (client.try_clone().unwrap(), upstream.try_clone().unwrap());
+        let passing = thread::spawn(move || {
+            let _ = std::io::copy(&mut from_client, &mut to_upstream);
+            let _ = to_upstream.shutdown(std::net::Shutdown::Write);
+        });
+        let _ = std::io::copy(&mut upstream, &mut client);
+        let _ = client.shutdown(std::net::Shutdown::Both);
+        passing.join().unwrap();
+    })
+}
+
+#[test]
+fn messages_pass_through_proxies() {
+    let authority = Authority::new();
+    let tls = authority.server("venue.test", |_| {});
+    for kind in ["http", "socks5"] {
+        for scheme in ["ws", "wss"] {
+            let tls = tls.clone();
+            let (target, serving) = server(move |stream| match scheme {
+                "ws" => echo(stream),
+                _ => echo(tls_stream(&tls, stream)),
+            });
+            let (addr, passing) = proxy(target, move |client| {
+                if kind == "http" {
+                    let head = read_head(client);
+                    assert!(head.starts_with("CONNECT venue.test:4433 HTTP/1.1\r\n"), "{head}");
+                    assert!(head.contains("\r\nProxy-Authorization: Basic dXNlcjpwYXNz\r\n"), "{head}");
+                    client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+                } else {
+                    let mut greeting = [0; 4];
+                    client.read_exact(&mut greeting).unwrap();
+                    client.write_all(&[5, 2]).unwrap();
+                    let mut login = [0; 11];
+                    client.read_exact(&mut login).unwrap();
+                    assert_eq!(&login, b"\x01\x04user\x04pass");
+                    client.write_all(&[1, 0]).unwrap();
+                    let mut request = [0; 17];
+                    client.read_exact(&mut request).unwrap();
+                    assert_eq!(&request, b"\x05\x01\x00\x03\x0avenue.test\x11\x51");
+                    client.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).unwrap();
+                }
+            });
+            let mut config = config(&authority.roots());
+            config.proxy = Some(Proxy::parse(&format!("{kind}://user:pass@{addr}")).unwrap());
+            let url = format!("{scheme}://venue.test:4433/");
+            assert_eq!(config.connect_to(&Url::parse(&url).unwrap()), ("127.0.0.1", addr.port()));
+            exchange(&mut Client::open(addr, &url, &config).unwrap());
+            serving.join().unwrap();
+            passing.join().unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_proxy_that_does_not_let_us_through_is_the_end() {
+    for (kind, answer, part) in [
+        ("http", &b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"[..], "407"),
+        ("http", b"", "closed the connection"),
+        ("http", b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 101", "more than an answer"),
+        ("socks5", &[5, 0xFF], "log in"),
+        ("socks5", b"HTTP/1.1 400 Bad Request\r\n\r\n", "not SOCKS5"),
+    ] {
+        let (addr, thread) = server(move |mut stream| {
+            stream.read_exact(&mut [0; 3]).unwrap();
+            stream.write_all(answer).unwrap();
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+            let _ = stream.read_to_end(&mut Vec::new());
+        });
+        let mut config = config(&TlsRoots::default());
+        config.proxy = Some(Proxy::parse(&format!("{kind}://{addr}")).unwrap());
+        let error = refusal(addr, "wss://venue.test/", &config);
+        assert!(matches!(&error, NetError::Proxy(detail) if detail.contains(part)), "{error}");
+        thread.join().unwrap();
+    }
+}
+
+#[test]
+fn no_wake_up_is_lost() {
+    const MESSAGES: u64 = 3_000;
+    let authority = Authority::new();
+    let tls = authority.server("127.0.0.1", |_| {});
+    for scheme in ["ws", "wss"] {
+        for mode in [ReadMode::Recv, ReadMode::LateAck] {
+            let tls = tls.clone();
+            // Messages of all sizes in pieces of all sizes, with and without pauses.
+            let (addr, thread) = server(move |stream| {
+                stream.set_nodelay(true).unwrap();
+                let mut stream: Box<dyn Duplex> =
+                    if scheme == "ws" { Box::new(stream) } else { Box::new(tls_stream(&tls, stream)) };
+                let head = read_head(&mut stream);
+                let mut bytes = accepted(&head).into_bytes();
+                let mut random = fastrand::Rng::with_seed(5);
+                for i in 0..MESSAGES {
+                    let len = 8 + if random.u32(..20) == 0 { random.usize(..50_000) } else { random.usize(..300) };
+                    let mut message = vec![random.u8(..); len];
+                    message[..8].copy_from_slice(&i.to_be_bytes());
+                    bytes.extend(if len < 126 {
+                        vec![0x82, len as u8]
+                    } else {
+                        vec![0x82, 126, (len >> 8) as u8, len as u8]
+                    });
+                    bytes.extend(message);
+                    let here = random.usize(..=bytes.len());
+                    stream.write_all(&bytes[..here]).unwrap();
+                    stream.flush().unwrap();
+                    bytes.drain(..here);
+                    if random.u32(..4) == 0 {
+                        thread::sleep(Duration::from_micros(random.u64(..100)));
+                    }
+                }
+                stream.write_all(&bytes).unwrap();
+                stream.flush().unwrap();
+                let _ = stream.read_to_end(&mut Vec::new());
+            });
+            let config = NetConfig { read_mode: mode, ..config(&authority.roots()) };
+            let mut client = Client::open(addr, &format!("{scheme}://{addr}/"), &config).unwrap();
+            for i in 0..MESSAGES {
+                let Ok(Some(Got::Binary(bytes))) = client.receive() else { panic!("{scheme} {mode:?} {i}") };
+                assert_eq!(bytes[..8], i.to_be_bytes(), "{scheme} {mode:?}");
+                assert!(bytes[8..].iter().all(|byte| *byte == bytes[bytes.len() - 1]));
+            }
+            drop(client);
+            thread.join().unwrap();
+        }
+    }
+}
+
+trait Duplex: Read + Write {}
+
+impl<T: Read + Write> Duplex for T {}

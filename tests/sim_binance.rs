@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use serde_json::Value;
-use wirebook::sim::binance::{ConnId, QUEUE_MAX, Venue};
+use wirebook::sim::binance::{ConnId, QUEUE_MAX, STEPS_MAX, Venue};
 use wirebook::sim::faults::{Script, WireFault};
 use wirebook::sim::market::{Side, fingerprint_level};
 use wirebook::sim::wire::{HttpReply, Out};
@@ -692,6 +692,10 @@ fn rest_candles_join_the_past_to_the_present() {
             assert_eq!(row.as_array().unwrap().len(), 12);
         }
     }
+    // The made-up candles end at the price at which the market began.
+    let body = json(&run.http("/api/v3/klines?symbol=BTCUSDT&interval=1m&limit=8").body);
+    let closes: Vec<i64> = body.as_array().unwrap().iter().map(|row| mantissa(&row[4], 2)).collect();
+    assert!(closes.windows(2).all(|w| (w[1] - w[0]).abs() < 60_000), "less than 1 % a minute: {closes:?}");
     let from = 1_699_999_980_000u64;
     let target = format!("/api/v3/klines?symbol=BTCUSDT&interval=1m&startTime={from}&limit=3");
     let body = json(&run.http(&target).body);
@@ -1028,12 +1032,17 @@ fn the_accelerated_mode_keeps_its_rate() {
 
 #[test]
 fn a_long_sleep_does_not_flood_the_queue() {
-    let mut run = Run::new(VenueKind::Binance, |config| config.rate = Some(50_000));
-    run.connect("/ws/btcusdt@depth@100ms");
-    run.venue.advance(START + 3_600 * S);
-    let waiting = std::iter::from_fn(|| run.venue.pop()).count();
-    assert!((QUEUE_MAX..QUEUE_MAX + 100).contains(&waiting), "{waiting}");
-    assert!(run.venue.next_deadline().unwrap() < START + 3_600 * S);
+    // One connection: so many steps and no more; three: so many messages and hardly more.
+    for (connections, least, most) in [(1, STEPS_MAX - 10, STEPS_MAX), (3, QUEUE_MAX, QUEUE_MAX + 100)] {
+        let mut run = Run::new(VenueKind::Binance, |config| config.rate = Some(50_000));
+        for _ in 0..connections {
+            run.connect("/ws/btcusdt@depth@100ms");
+        }
+        run.venue.advance(START + 3_600 * S);
+        let waiting = std::iter::from_fn(|| run.venue.pop()).count();
+        assert!((least..=most).contains(&waiting), "{connections} {waiting}");
+        assert!(run.venue.next_deadline().unwrap() < START + 3_600 * S);
+    }
 }
 
 // Faults.

@@ -62,6 +62,12 @@ impl OutBuf {
         Ok(())
     }
 
+    /// The `n` bytes added last.
+    pub fn last_mut(&mut self, n: usize) -> &mut [u8] {
+        let from = (self.bytes.len().saturating_sub(n)).max(self.start);
+        &mut self.bytes[from..]
+    }
+
     /// Makes sure that `n` bytes can be added without exceeding the limit.
     ///
     /// # Errors

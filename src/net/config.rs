@@ -2,8 +2,10 @@
 
 use super::error::NetError;
 use super::http::HttpLimits;
+use super::proxy::Proxy;
 use super::stream::ReadMode;
 use super::tls::{TlsConfig, TlsRoots};
+use super::url::Url;
 use super::ws::WsLimits;
 use crate::sys::socket::SocketOptions;
 
@@ -12,6 +14,8 @@ use crate::sys::socket::SocketOptions;
 pub struct NetConfig {
     /// Whom to trust.
     pub tls: TlsConfig,
+    /// Connect through this proxy, and never without it.
+    pub proxy: Option<Proxy>,
     /// How sockets are set up.
     pub socket: SocketOptions,
     /// How WebSocket connections read. HTTP connections always use [`ReadMode::Recv`].
@@ -32,12 +36,21 @@ impl NetConfig {
     pub fn new(roots: &TlsRoots) -> Result<Self, NetError> {
         Ok(Self {
             tls: TlsConfig::new(roots)?,
+            proxy: None,
             socket: SocketOptions::default(),
             read_mode: ReadMode::default(),
             ws: WsLimits::default(),
             http: HttpLimits::default(),
             user_agent: concat!("wirebook/", env!("CARGO_PKG_VERSION")).to_owned(),
         })
+    }
+
+    /// Host and port to resolve and to connect to for `url`: the proxy's, if there is one.
+    pub fn connect_to<'a>(&'a self, url: &'a Url) -> (&'a str, u16) {
+        match &self.proxy {
+            Some(proxy) => (proxy.host(), proxy.port()),
+            None => (url.host(), url.port()),
+        }
     }
 
     /// The socket options, with kernel stamps switched on where the read mode needs them.

@@ -36,6 +36,10 @@ pub enum NetError {
         /// Where we tried to connect to.
         addr: SocketAddr,
     },
+    /// The proxy refused, or is none. There was no direct connection instead.
+    Proxy(Box<str>),
+    /// The proxy did not answer before the caller's deadline.
+    ProxyTimeout,
     /// The TLS session could not be made or broke.
     Tls {
         /// The kind of fault; decides which advice the message gives.
@@ -165,6 +169,8 @@ impl fmt::Display for NetError {
             Self::ConnectTimeout { addr } => {
                 write!(f, "no answer from {addr} in time; check the route and the firewall, or allow more time")
             }
+            Self::Proxy(detail) => write!(f, "the proxy does not let us through: {detail}"),
+            Self::ProxyTimeout => f.write_str("no answer from the proxy in time; check its address and kind"),
             Self::Tls { fault, detail } => {
                 write!(f, "TLS: {}", fault.sentence())?;
                 if !detail.is_empty() {

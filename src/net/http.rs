@@ -504,7 +504,7 @@ enum HttpState {
 }
 
 impl HttpLink {
-    /// Begins to connect to `addr`, which is one of the addresses of the host of `url`. The path of the URL is not used.
+    /// Begins to connect to `addr`, which is one of the addresses of [`NetConfig::connect_to`]. The path of the URL is not used.
     ///
     /// # Errors
     /// [`NetError::Connect`], [`NetError::Tls`], or [`NetError::Misuse`] for a URL that is not `http` or `https`.
@@ -512,9 +512,8 @@ impl HttpLink {
         if url.scheme().is_websocket() {
             return Err(NetError::Misuse("an HTTP request needs an http:// or https:// URL"));
         }
-        let tls = url.scheme().is_tls().then_some((&config.tls, url.host()));
         Ok(Self {
-            stream: Stream::connect(addr, tls, &config.socket_options(ReadMode::Recv), ReadMode::Recv)?,
+            stream: Stream::open(addr, url, config, ReadMode::Recv)?,
             host_header: url.host_header(),
             user_agent: config.user_agent.clone(),
             input: InBuf::new(IN_BYTES),
@@ -544,6 +543,7 @@ impl HttpLink {
         match (self.state, self.stream.progress()) {
             (HttpState::Closed, _) => LinkState::Closed,
             (HttpState::Connecting, Progress::Connecting) => LinkState::Connecting,
+            (HttpState::Connecting, Progress::Tunnelling) => LinkState::ProxyHandshake,
             (HttpState::Connecting, Progress::Handshaking) => LinkState::TlsHandshake,
             _ => LinkState::Open,
         }
@@ -663,6 +663,7 @@ impl HttpLink {
     pub fn timed_out(&self) -> NetError {
         match self.state() {
             LinkState::Connecting => NetError::ConnectTimeout { addr: self.stream.addr() },
+            LinkState::ProxyHandshake => NetError::ProxyTimeout,
             LinkState::TlsHandshake => NetError::TlsTimeout,
             _ => NetError::HttpTimeout,
         }

@@ -24,6 +24,8 @@ use crate::sys::Failure;
 pub enum LinkState {
     /// The TCP connection.
     Connecting,
+    /// The proxy, to open a tunnel.
+    ProxyHandshake,
     /// The TLS handshake.
     TlsHandshake,
     /// The server's answer to the upgrade request.
@@ -57,7 +59,7 @@ pub struct WsLink {
 }
 
 impl WsLink {
-    /// Begins to connect to `addr`, which is one of the addresses of the host of `url`. `seed` starts the generator of
+    /// Begins to connect to `addr`, which is one of the addresses of [`NetConfig::connect_to`]. `seed` starts the generator of
     /// the frame masks.
     ///
     /// # Errors
@@ -88,8 +90,7 @@ impl WsLink {
         let (request, upgrade) = Upgrade::request(url, &all)?;
         let mut ws = Ws::new(config.ws, seed);
         ws.out().push(&request)?;
-        let tls = url.scheme().is_tls().then_some((&config.tls, url.host()));
-        let stream = Stream::connect(addr, tls, &config.socket_options(config.read_mode), config.read_mode)?;
+        let stream = Stream::open(addr, url, config, config.read_mode)?;
         Ok(Self { stream, ws, upgrade, state: LinkState::Connecting, send_error: None })
     }
 
@@ -122,7 +123,9 @@ impl WsLink {
             self.stream.note_read_closed();
         }
         let result = match self.state {
-            LinkState::Connecting | LinkState::TlsHandshake | LinkState::Upgrading => self.advance(),
+            LinkState::Connecting | LinkState::ProxyHandshake | LinkState::TlsHandshake | LinkState::Upgrading => {
+                self.advance()
+            }
             LinkState::Open | LinkState::Closing if writable => self.flush(),
             LinkState::Open | LinkState::Closing | LinkState::Closed => Ok(()),
         };
@@ -292,6 +295,7 @@ impl WsLink {
     pub fn timed_out(&self) -> NetError {
         match self.state {
             LinkState::Connecting => NetError::ConnectTimeout { addr: self.stream.addr() },
+            LinkState::ProxyHandshake => NetError::ProxyTimeout,
             LinkState::TlsHandshake => NetError::TlsTimeout,
             LinkState::Upgrading => self.upgrade.timed_out(self.ws.unread()),
             LinkState::Open | LinkState::Closing | LinkState::Closed => NetError::Eof(EofKind::TimedOut),
@@ -310,6 +314,7 @@ impl WsLink {
     fn advance(&mut self) -> Result<(), NetError> {
         self.state = match self.stream.advance()? {
             Progress::Connecting => LinkState::Connecting,
+            Progress::Tunnelling => LinkState::ProxyHandshake,
             Progress::Handshaking => LinkState::TlsHandshake,
             Progress::Ready => LinkState::Upgrading,
         };

@@ -10,8 +10,11 @@ use std::net::{Shutdown, SocketAddr};
 use mio::net::TcpStream;
 
 use super::buf::{OutBuf, PlainBuf};
+use super::config::NetConfig;
 use super::error::{EofKind, NetError};
+use super::proxy::{Proxy, Tunnel};
 use super::tls::{Tls, TlsConfig};
+use super::url::Url;
 use crate::sys::Failure;
 use crate::sys::socket::{self, SocketOptions};
 
@@ -37,6 +40,8 @@ pub enum ReadMode {
 pub enum Progress {
     /// The TCP connection.
     Connecting,
+    /// The proxy.
+    Tunnelling,
     /// The TLS handshake.
     Handshaking,
     /// Nothing: plain text can be sent and received.
@@ -68,6 +73,8 @@ pub enum End {
 pub struct Stream {
     socket: TcpStream,
     addr: SocketAddr,
+    /// The talk with the proxy, and what came of its answer so far.
+    tunnel: Option<(Tunnel, Vec<u8>)>,
     tls: Option<Box<Tls>>,
     cipher_out: OutBuf,
     progress: Progress,
@@ -84,6 +91,16 @@ pub struct Stream {
 }
 
 impl Stream {
+    /// Begins to connect as `config` says, to `addr`, which is one of the addresses of [`NetConfig::connect_to`].
+    pub(super) fn open(addr: SocketAddr, url: &Url, config: &NetConfig, read_mode: ReadMode) -> Result<Self, NetError> {
+        let tls = url.scheme().is_tls().then_some((&config.tls, url.host()));
+        let mut stream = Self::connect(addr, tls, &config.socket_options(read_mode), read_mode)?;
+        if let Some(proxy) = &config.proxy {
+            stream.through(proxy, url.host(), url.port())?;
+        }
+        Ok(stream)
+    }
+
     /// Begins to connect. With `tls`, the certificate must be for the name given there.
     ///
     /// # Errors
@@ -104,6 +121,7 @@ impl Stream {
             socket: TcpStream::from_std(socket),
             addr,
             cipher_out: OutBuf::new(if tls.is_some() { 4 * 1024 } else { 0 }, CIPHER_OUT_BYTES_MAX),
+            tunnel: None,
             tls,
             progress: Progress::Connecting,
             read_mode,
@@ -114,6 +132,15 @@ impl Stream {
             kernel_stamp_ns: None,
             failures,
         })
+    }
+
+    /// Has the peer, which is a proxy, open a tunnel to `host` and `port` before anything else. To be called at once.
+    ///
+    /// # Errors
+    /// [`NetError::Proxy`] when it cannot be asked for such a host.
+    pub fn through(&mut self, proxy: &Proxy, host: &str, port: u16) -> Result<(), NetError> {
+        self.tunnel = Some((Tunnel::new(proxy, host, port)?, Vec::new()));
+        Ok(())
     }
 
     /// The socket, to be registered for reading and writing.
@@ -157,12 +184,43 @@ impl Stream {
                 Err(error) if error.kind() == io::ErrorKind::NotConnected => return Ok(self.progress),
                 Err(error) => return Err(failed(&error)),
             }
+            self.progress = Progress::Tunnelling;
+        }
+        if self.progress == Progress::Tunnelling && self.tunnel()? {
             self.progress = if self.tls.is_some() { Progress::Handshaking } else { Progress::Ready };
         }
         if self.progress == Progress::Handshaking {
             self.handshake()?;
         }
         Ok(self.progress)
+    }
+
+    /// Whether the way is free.
+    fn tunnel(&mut self) -> Result<bool, NetError> {
+        let Some((tunnel, answer)) = &mut self.tunnel else { return Ok(true) };
+        loop {
+            // `cipher_out` is not needed for anything else yet, and its limit is far above what a proxy is sent.
+            self.cipher_out.push(&tunnel.take_output())?;
+            flush(&self.socket, &mut self.cipher_out)?;
+            let mut space = [0; 1024];
+            match (&self.socket).read(&mut space) {
+                Ok(0) => return Err(NetError::Proxy("it closed the connection".into())),
+                Ok(n) => answer.extend_from_slice(&space[..n]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(NetError::from_io(&error)),
+            }
+            let passed = tunnel.offer(answer)?;
+            answer.drain(..passed.consumed);
+            if passed.open {
+                // In both protocols that we speak through it the client begins.
+                if !answer.is_empty() {
+                    return Err(NetError::Proxy("it sent more than an answer".into()));
+                }
+                self.tunnel = None;
+                return Ok(true);
+            }
+        }
     }
 
     fn handshake(&mut self) -> Result<(), NetError> {

@@ -422,6 +422,7 @@ pub struct Market {
 struct Instrument {
     symbol: Symbol,
     base_price: i64,
+    start_ms: u64,
     /// Worst first, so that the busy end is the cheap one.
     bids: Vec<Level>,
     asks: Vec<Level>,
@@ -730,7 +731,7 @@ impl Market {
     /// joined to its neighbours at open and close.
     pub fn old_candle(&self, index: usize, span: usize, open_ms: u64) -> Candle {
         let it = &self.instruments[index];
-        let end_ms = self.spans.get(span).map_or(open_ms + 1, |span| span.next_ms(open_ms));
+        let end_ms = self.spans.get(span).map_or(open_ms + 1, |span| span.next_ms(open_ms)).min(it.start_ms);
         let open = it.old_price(open_ms);
         let close = it.old_price(end_ms);
         let noise = fingerprint_level(Side::Bid, open_ms as i64, span as i64 ^ it.base_price);
@@ -849,6 +850,7 @@ impl Instrument {
             Symbol { tick, step: symbol.step.max(1), order_steps: symbol.order_steps.max(1), ..symbol.clone() };
         let mut it = Instrument {
             base_price,
+            start_ms: start_ns / 1_000_000,
             bids: Vec::with_capacity(levels * 5 / 4 + 4),
             asks: Vec::with_capacity(levels * 5 / 4 + 4),
             fingerprint: 0,
@@ -1072,8 +1074,14 @@ impl Instrument {
         events.push(Event::Agg(0, agg));
     }
 
-    /// A smooth made-up price for times before the market began.
+    /// A smooth made-up price for times before the market began; it ends at the price at which the market began.
     fn old_price(&self, time_ms: u64) -> i64 {
+        let change = self.old_noise(time_ms) - self.old_noise(self.start_ms);
+        let price = (self.base_price as f64 * (1.0 + change * 0.1)) as i64;
+        (price - price % self.symbol.tick).max(self.symbol.tick)
+    }
+
+    fn old_noise(&self, time_ms: u64) -> f64 {
         let mut sum = 0.0;
         for (octave, weight) in [(3_600_000u64, 0.2), (86_400_000, 0.5), (2_592_000_000, 1.0)] {
             let at = time_ms / octave;
@@ -1084,8 +1092,7 @@ impl Instrument {
             };
             sum += weight * (noise(at) * (1.0 - part) + noise(at + 1) * part);
         }
-        let price = (self.base_price as f64 * (1.0 + sum * 0.1)) as i64;
-        (price - price % self.symbol.tick).max(self.symbol.tick)
+        sum
     }
 
     fn truth(&self, update_id: u64, bids: Vec<Level>, asks: Vec<Level>) -> Truth {

@@ -137,6 +137,14 @@ pub struct SnapshotMix {
     pub old: u32,
 }
 
+impl SnapshotMix {
+    /// About as the real venue does it: nearly always the end of the last batch.
+    pub const REAL: SnapshotMix = SnapshotMix { now: 10, last: 89, recent: 1, old: 0 };
+    /// For tests of clients: every case often. Clients that give up when a snapshot is too old fail with it in about
+    /// one of eight cases.
+    pub const TRYING: SnapshotMix = SnapshotMix { now: 30, last: 40, recent: 25, old: 5 };
+}
+
 /// What to simulate.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -152,7 +160,7 @@ pub struct Config {
     pub updates_per_s: u32,
     /// An acceleration that no real venue has: so many 100 ms depth events a second in all, spread evenly over time and
     /// over the symbols that somebody has subscribed. The market then moves by these events alone, and every tenth of a
-    /// symbol also feeds the 1000 ms streams. Rates are from 1 to a million.
+    /// symbol also feeds the 1000 ms streams. Rates are from 1 to a million; what is beyond the machine falls behind.
     pub rate: Option<u32>,
     /// Ends of depth events remembered per symbol for `truth_at`, and trades.
     pub history: usize,
@@ -172,7 +180,8 @@ pub struct Config {
 const HISTORY_TOTAL: usize = 400_000;
 
 impl Config {
-    /// The venue with its own limits, ten known symbols and no faults.
+    /// The venue with its own limits, ten known symbols, snapshots as on the real venue and no faults. Tests of clients
+    /// will want [`SnapshotMix::TRYING`], fewer levels and fewer symbols.
     pub fn new(venue: VenueKind) -> Self {
         Config {
             venue,
@@ -183,7 +192,7 @@ impl Config {
             rate: None,
             history: 4_096,
             limits: binance::limits(venue),
-            snapshot: SnapshotMix { now: 30, last: 40, recent: 25, old: 5 },
+            snapshot: SnapshotMix::REAL,
             early_event_percent: 25,
             http_delay_ns: (1_000_000, 20_000_000),
             script: Script::default(),

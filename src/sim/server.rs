@@ -21,7 +21,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -45,8 +45,10 @@ const WRITE_BYTES: usize = 64 * 1024;
 const LINGER: Duration = Duration::from_secs(1);
 /// Longest sleep; deadlines and sockets end it earlier.
 const SLEEP_MAX: Duration = Duration::from_millis(100);
-/// Turns without sleep after which sockets are looked at again although the venue is behind its time.
-const ADVANCES_MAX: usize = 64;
+/// After so long sockets are looked at again, and the lock is given up, although the venue is behind its time.
+const TURN: Duration = Duration::from_millis(5);
+/// How often the thread steps back for those who want to look at the venue.
+const YIELDS_MAX: usize = 1_000;
 
 const LISTENER: Token = Token(usize::MAX);
 const WAKER: Token = Token(usize::MAX - 1);
@@ -76,8 +78,7 @@ impl ServerConfig {
 pub struct Server {
     address: SocketAddr,
     ca_pem: Option<String>,
-    host: Arc<Mutex<Host>>,
-    stop: Arc<AtomicBool>,
+    shared: Arc<Shared>,
     waker: Arc<Waker>,
     thread: Option<JoinHandle<io::Result<()>>>,
 }
@@ -100,14 +101,16 @@ impl Server {
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let clock = Clock::new();
-        let host = Arc::new(Mutex::new(Host::new(&config.sim, clock.now_ns())));
-        let stop = Arc::new(AtomicBool::new(false));
+        let shared = Arc::new(Shared {
+            host: Mutex::new(Host::new(&config.sim, clock.now_ns())),
+            waiting: AtomicUsize::new(0),
+            stop: AtomicBool::new(false),
+        });
         let server_loop = Loop {
             poll,
             listener,
             tls,
-            host: Arc::clone(&host),
-            stop: Arc::clone(&stop),
+            shared: Arc::clone(&shared),
             clock,
             busy: config.busy,
             peers: Vec::new(),
@@ -118,7 +121,7 @@ impl Server {
         };
         let name = format!("sim-{}", config.sim.venue);
         let thread = std::thread::Builder::new().name(name).spawn(move || server_loop.run())?;
-        Ok(Server { address, ca_pem, host, stop, waker, thread: Some(thread) })
+        Ok(Server { address, ca_pem, shared, waker, thread: Some(thread) })
     }
 
     /// Address and port.
@@ -168,7 +171,7 @@ impl Server {
 
     /// Looks at the venue while its thread waits.
     pub fn with_venue<R>(&self, look: impl FnOnce(&Venue) -> R) -> R {
-        look(lock(&self.host).venue())
+        look(self.shared.look().venue())
     }
 
     /// Ends the thread and all connections.
@@ -180,7 +183,7 @@ impl Server {
     }
 
     fn end(&mut self) -> io::Result<()> {
-        self.stop.store(true, Ordering::Release);
+        self.shared.stop.store(true, Ordering::Release);
         // The thread looks at the flag at least every `SLEEP_MAX` even when it cannot be woken.
         let _ = self.waker.wake();
         match self.thread.take().map(JoinHandle::join) {
@@ -198,9 +201,39 @@ impl Drop for Server {
     }
 }
 
-/// A panic elsewhere leaves a venue that can still be looked at.
-fn lock(host: &Mutex<Host>) -> MutexGuard<'_, Host> {
-    host.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+/// What the thread and its owner share.
+#[derive(Debug)]
+struct Shared {
+    host: Mutex<Host>,
+    /// How many wait for the lock. The lock is not fair, and a thread that never sleeps would never let them in.
+    waiting: AtomicUsize,
+    stop: AtomicBool,
+}
+
+impl Shared {
+    /// The lock for everybody but the thread.
+    fn look(&self) -> MutexGuard<'_, Host> {
+        self.waiting.fetch_add(1, Ordering::AcqRel);
+        let host = self.lock();
+        self.waiting.fetch_sub(1, Ordering::AcqRel);
+        host
+    }
+
+    /// The lock for the thread: after those who wait, though not forever.
+    fn take_turn(&self) -> MutexGuard<'_, Host> {
+        for _ in 0..YIELDS_MAX {
+            if self.waiting.load(Ordering::Acquire) == 0 {
+                break;
+            }
+            std::thread::yield_now();
+        }
+        self.lock()
+    }
+
+    /// A panic elsewhere leaves a venue that can still be looked at.
+    fn lock(&self) -> MutexGuard<'_, Host> {
+        self.host.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
 }
 
 /// Unix time that never goes back.
@@ -281,8 +314,7 @@ struct Loop {
     poll: Poll,
     listener: TcpListener,
     tls: Option<Arc<rustls::ServerConfig>>,
-    host: Arc<Mutex<Host>>,
-    stop: Arc<AtomicBool>,
+    shared: Arc<Shared>,
     clock: Clock,
     busy: bool,
     /// By the index of their link.
@@ -306,19 +338,19 @@ impl Loop {
     fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(1_024);
         let mut behind = false;
-        while !self.stop.load(Ordering::Acquire) {
+        while !self.shared.stop.load(Ordering::Acquire) {
             let timeout = if behind || self.busy || !self.again.is_empty() {
                 Duration::ZERO
             } else {
-                let deadline_ns = lock(&self.host).next_deadline().unwrap_or(u64::MAX);
+                let deadline_ns = self.shared.take_turn().next_deadline().unwrap_or(u64::MAX);
                 Duration::from_nanos(deadline_ns.saturating_sub(self.clock.now_ns())).min(SLEEP_MAX)
             };
             match self.poll.poll(&mut events, Some(timeout)) {
                 Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
                 _ => {}
             }
-            let shared = Arc::clone(&self.host);
-            let mut host = lock(&shared);
+            let shared = Arc::clone(&self.shared);
+            let mut host = shared.take_turn();
             for event in &events {
                 match event.token() {
                     LISTENER => self.accept(&mut host),
@@ -330,7 +362,8 @@ impl Loop {
                 self.receive(&mut host, index);
             }
             behind = true;
-            for _ in 0..ADVANCES_MAX {
+            let begin = Instant::now();
+            while begin.elapsed() < TURN {
                 let now_ns = self.clock.now_ns();
                 if host.next_deadline().is_none_or(|deadline_ns| deadline_ns > now_ns) {
                     behind = false;
@@ -774,9 +807,9 @@ mod tests {
             }
         };
         assert_eq!(end, ErrorKind::WouldBlock, "neither data nor an end");
-        assert_eq!(lock(&server.host).links(), 1);
+        assert_eq!(server.shared.look().links(), 1);
         drop(ws);
-        until("the link's end", || lock(&server.host).links() == 0);
+        until("the link's end", || server.shared.look().links() == 0);
     }
 
     #[test]

@@ -144,7 +144,11 @@ enum Phase {
 #[derive(Debug)]
 pub struct ServerWire {
     phase: Phase,
+    /// Received bytes; those before `input_start` are dealt with.
     input: Vec<u8>,
+    input_start: usize,
+    /// How many bytes behind `input_start` hold no end of a head, so that a head in small pieces is looked at once.
+    searched: usize,
     /// Payload of a fragmented message so far, and whether it is text.
     message: Option<(Vec<u8>, bool)>,
     upgrade_key: Option<String>,
@@ -172,6 +176,8 @@ impl ServerWire {
         ServerWire {
             phase: Phase::ExpectRequest,
             input: Vec::new(),
+            input_start: 0,
+            searched: 0,
             message: None,
             upgrade_key: None,
             keep_alive: true,
@@ -200,11 +206,17 @@ impl ServerWire {
             return;
         }
         self.input.extend_from_slice(bytes);
+        self.read_inputs(inputs);
+        self.input.drain(..self.input_start);
+        self.input_start = 0;
+    }
+
+    fn read_inputs(&mut self, inputs: &mut Vec<Input>) {
         loop {
             let step = match self.phase {
                 Phase::ExpectRequest => self.next_request(),
                 Phase::ExpectFrames => self.next_frame(),
-                Phase::ExpectReply if self.input.len() > HEAD_BYTES_MAX + BODY_BYTES_MAX => {
+                Phase::ExpectReply if self.input.len() - self.input_start > HEAD_BYTES_MAX + BODY_BYTES_MAX => {
                     Err(Violation::RequestTooLarge)
                 }
                 _ => Ok(None),
@@ -458,14 +470,19 @@ impl ServerWire {
     }
 
     fn next_request(&mut self) -> Result<Option<Input>, Violation> {
-        let Some(end) = find(&self.input, b"\r\n\r\n") else {
-            let too_long = self.input.len() > HEAD_BYTES_MAX;
+        let input = &self.input[self.input_start..];
+        let from = self.searched.saturating_sub(3).min(input.len());
+        let Some(end) = find(&input[from..], b"\r\n\r\n").map(|end| from + end) else {
+            self.searched = input.len();
+            let too_long = input.len() > HEAD_BYTES_MAX;
             return if too_long { Err(Violation::RequestTooLarge) } else { Ok(None) };
         };
         if end > HEAD_BYTES_MAX {
             return Err(Violation::RequestTooLarge);
         }
-        let head = std::str::from_utf8(&self.input[..end]).map_err(|_| Violation::BadRequest)?;
+        // Where the end is found again at once, should the body be still on its way.
+        self.searched = end;
+        let head = std::str::from_utf8(&input[..end]).map_err(|_| Violation::BadRequest)?;
         let mut lines = head.split("\r\n");
         let mut first = lines.next().unwrap_or_default().split(' ');
         let (Some(method), Some(target), Some("HTTP/1.1"), None) =
@@ -496,11 +513,12 @@ impl ServerWire {
             return Err(Violation::RequestTooLarge);
         }
         let total = end + 4 + body_len;
-        if self.input.len() < total {
+        if input.len() < total {
             return Ok(None);
         }
-        request.body = self.input[end + 4..total].to_vec();
-        self.input.drain(..total);
+        request.body = input[end + 4..total].to_vec();
+        self.input_start += total;
+        self.searched = 0;
         self.phase = Phase::ExpectReply;
         self.head_only = request.method == "HEAD";
         let has = |name: &str, token: &str| {
@@ -524,10 +542,10 @@ impl ServerWire {
 
     fn next_frame(&mut self) -> Result<Option<Input>, Violation> {
         loop {
-            let before = self.input.len();
+            let before = self.input_start;
             match self.one_frame()? {
                 // A part of a message was taken in and there is nothing to report yet.
-                None if self.input.len() < before => {}
+                None if self.input_start > before => {}
                 input => return Ok(input),
             }
         }
@@ -535,7 +553,8 @@ impl ServerWire {
 
     /// One frame, or `None` when it is not there yet or is only a part of a message.
     fn one_frame(&mut self) -> Result<Option<Input>, Violation> {
-        let [first, second, ..] = self.input[..] else { return Ok(None) };
+        let input = &self.input[self.input_start..];
+        let [first, second, ..] = *input else { return Ok(None) };
         let (fin, opcode) = (first & 0x80 != 0, first & 0x0f);
         let control = opcode >= 8;
         if first & 0x70 != 0 || !matches!(opcode, 0..=2 | 8..=10) {
@@ -545,11 +564,11 @@ impl ServerWire {
             return Err(Violation::UnmaskedFrame);
         }
         let (len, head_len) = match second & 0x7f {
-            126 => match self.input.get(2..4) {
+            126 => match input.get(2..4) {
                 Some(bytes) => (bytes.iter().fold(0u64, |len, b| len << 8 | u64::from(*b)), 4),
                 None => return Ok(None),
             },
-            127 => match self.input.get(2..10) {
+            127 => match input.get(2..10) {
                 Some(bytes) => (bytes.iter().fold(0u64, |len, b| len << 8 | u64::from(*b)), 10),
                 None => return Ok(None),
             },
@@ -564,15 +583,15 @@ impl ServerWire {
         }
         let body = head_len + 4;
         let total = body + len as usize;
-        if self.input.len() < total {
+        if input.len() < total {
             return Ok(None);
         }
-        let mask = [self.input[head_len], self.input[head_len + 1], self.input[head_len + 2], self.input[head_len + 3]];
-        let mut payload = self.input[body..total].to_vec();
+        let mask = [input[head_len], input[head_len + 1], input[head_len + 2], input[head_len + 3]];
+        let mut payload = input[body..total].to_vec();
         for (byte, mask) in payload.iter_mut().zip(mask.iter().cycle()) {
             *byte ^= mask;
         }
-        self.input.drain(..total);
+        self.input_start += total;
         match (opcode, &mut self.message) {
             (8, _) => {
                 let code = match payload[..] {
@@ -791,6 +810,21 @@ mod tests {
                 ]
             );
         }
+    }
+
+    #[test]
+    fn a_flood_of_empty_fragments_is_taken_in_stride() {
+        let mut bytes = masked(0x01, b"a");
+        for _ in 0..100_000 {
+            bytes.extend(masked(0x00, b""));
+        }
+        bytes.extend(masked(0x80, b"z"));
+        let mut wire = opened();
+        let mut inputs = Vec::new();
+        for piece in bytes.chunks(16_384) {
+            wire.on_bytes(piece, &mut inputs);
+        }
+        assert_eq!(inputs, [Input::Text("az".into())]);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! [`Venue::text`], [`Venue::ping`], [`Venue::pong`] and [`Venue::close`], REST requests by [`Venue::http`]. Time passes
 //! by [`Venue::advance`]; what the venue says waits in a queue for [`Venue::pop`]. Call `advance` when
 //! [`Venue::next_deadline`] has come and pop everything after each call of any kind: `advance` stops early when
-//! [`QUEUE_MAX`] messages wait, and its deadline then lies in the past.
+//! [`QUEUE_MAX`] messages wait or [`STEPS_MAX`] things have happened, and its deadline then lies in the past.
 //!
 //! # As on the real venue
 //! - `/ws`, `/ws/<stream>[/<stream>..]`, `/stream?streams=a/b`, `?timeUnit=MICROSECOND` (binance only), and SUBSCRIBE,
@@ -13,7 +13,7 @@
 //! - Book events are cut every 100 ms (and every 1000 ms) of the clock for all symbols that changed; `U` is always the
 //!   last `u` plus one. Partial books and tickers come at the same instants, when something changed.
 //! - The first event of a subscription comes before its acknowledgement in some of the cases.
-//! - Book snapshots lie at different points, see [`SnapshotMix`](super::SnapshotMix).
+//! - Book snapshots lie at different points, see [`SnapshotMix`].
 //! - All clients count as one address for the limits.
 //!
 //! # Other than on the real venue
@@ -42,6 +42,8 @@ use super::{Config, Counters, Limits, SnapshotMix, VenueKind};
 /// Messages that wait to be popped at most before [`Venue::advance`] stops early. A single instant may go beyond it by
 /// what it says to all connections.
 pub const QUEUE_MAX: usize = 16_384;
+/// Updates, batches and timers that one [`Venue::advance`] works through at most, so that a call stays short.
+pub const STEPS_MAX: usize = 10_000;
 /// Longest stream name that is accepted, in bytes.
 pub const STREAM_NAME_MAX: usize = 128;
 
@@ -628,9 +630,12 @@ impl Venue {
         }
     }
 
-    /// Lets time pass up to `now_ns`, or until [`QUEUE_MAX`] messages wait.
+    /// Lets time pass up to `now_ns`, or until [`QUEUE_MAX`] messages wait or [`STEPS_MAX`] things have happened.
     pub fn advance(&mut self, now_ns: u64) {
-        while self.queue.len() < QUEUE_MAX {
+        for _ in 0..STEPS_MAX {
+            if self.queue.len() >= QUEUE_MAX {
+                break;
+            }
             let due_ns = self.due_ns();
             if due_ns > now_ns {
                 self.now_ns = self.now_ns.max(now_ns);
@@ -837,6 +842,10 @@ impl Venue {
             self.tell(now_ns, &mut events);
         }
         self.events = events;
+        // Orders that changed nothing in the end make no event: the venue never sends one without an update number.
+        if self.market.update_id(index) == self.batches[index].fast {
+            return;
+        }
         self.end_fast_batch(now_ns, index);
         self.batches[index].count += 1;
         if self.batches[index].count >= 10 {
