@@ -1,8 +1,9 @@
 //! Warnings of the library, as lines on standard error.
 
 use std::cell::{Cell, RefCell};
-use std::io::{self, Write};
 use std::rc::Rc;
+
+use super::say;
 
 /// Where in the input the command is, for messages about it.
 pub(crate) type Place = (Rc<str>, u64);
@@ -10,6 +11,7 @@ pub(crate) type Place = (Rc<str>, u64);
 thread_local! {
     static PLACE: RefCell<Option<Place>> = const { RefCell::new(None) };
     static SHOWN: Cell<u64> = const { Cell::new(0) };
+    static LAST: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
 /// Warnings and errors of the library are shown from now on.
@@ -42,13 +44,16 @@ impl log::Log for Stderr {
             return;
         }
         SHOWN.with(|shown| shown.set(shown.get() + 1));
-        let place = PLACE.with(|cell| cell.borrow().clone());
-        let mut err = io::stderr().lock();
-        // Nowhere left to complain to.
-        let _ = match place {
-            Some((file, line)) => writeln!(err, "wirebook: {file}:{line}: {}", record.args()),
-            None => writeln!(err, "wirebook: warning: {}", record.args()),
+        let text = match PLACE.with(|cell| cell.borrow().clone()) {
+            Some((file, line)) => format!("{file}:{line}: {}", record.args()),
+            None => format!("warning: {}", record.args()),
         };
+        // What fails again and again for the same reason is said once.
+        if LAST.with(|last| *last.borrow() == text) {
+            return;
+        }
+        say(&text);
+        LAST.with(|last| *last.borrow_mut() = text);
     }
 
     fn flush(&self) {}

@@ -3,10 +3,18 @@
 //! Standard output carries the answer and nothing else; progress and warnings go to standard error. An error is one line
 //! that begins with `wirebook:`. The exit code is 0 for success, 1 for a failure, 2 for misuse.
 
+mod decode;
+mod demo;
+mod doctor;
+mod events;
 mod log;
+mod markets;
+mod place;
 mod recording;
 mod replay;
+mod sim;
 mod table;
+mod watch;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -17,7 +25,12 @@ use std::time::{Duration, Instant};
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use wirebook::venue::{self, Profile};
+use wirebook::model::Timeframe;
+use wirebook::sim::VenueKind;
+use wirebook::sim::market::SYMBOLS_MAX;
+use wirebook::venue::{self, Channel, Profile};
+
+use place::Place;
 
 /// Crypto-exchange traffic from the wire to a correct order book.
 #[derive(Parser)]
@@ -35,7 +48,68 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Watch(Watch),
+    Markets(Markets),
     Replay(Replay),
+    Decode(Decode),
+    Sim(Sim),
+    Demo(Demo),
+    Doctor(Doctor),
+}
+
+/// Show events of a venue as they come: order books, trades, tickers, candles.
+///
+/// Connects, subscribes, follows the venue's rules and repairs what breaks; a book that is not whole says so and shows
+/// nothing. Ends after --seconds or --count, or when it is stopped. Without symbols, `ticker` and `bidask` show all
+/// markets where the venue has such a stream.
+///
+/// Example: wirebook watch binance BTC/USDT ETH/USDT --channel book,trades
+#[derive(Args)]
+pub(crate) struct Watch {
+    /// The venue.
+    #[arg(value_name = "VENUE", value_parser = profile)]
+    venue: &'static Profile,
+    /// Symbols, unified (BTC/USDT) or as the venue spells them (BTCUSDT).
+    #[arg(value_name = "SYMBOL")]
+    symbols: Vec<String>,
+    /// What to watch: book, trades, aggtrades, ticker, bidask, candles:INTERVAL, status. Several with commas.
+    #[arg(
+        long = "channel",
+        value_name = "CHANNEL",
+        value_parser = channel,
+        value_delimiter = ',',
+        default_value = "book"
+    )]
+    channels: Vec<Channel>,
+    /// Levels a side that the book has to have.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    depth: Option<u16>,
+    #[command(flatten)]
+    place: Place,
+    /// End after so many seconds.
+    #[arg(long, value_name = "N")]
+    seconds: Option<u64>,
+    /// End after so many events; changes of state do not count.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    /// Print one JSON object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+/// List the markets of a venue: symbol, tick, step, limits.
+#[derive(Args)]
+pub(crate) struct Markets {
+    /// The venue.
+    #[arg(value_name = "VENUE", value_parser = profile)]
+    venue: &'static Profile,
+    /// Only markets with this in their name.
+    filter: Option<String>,
+    #[command(flatten)]
+    place: Place,
+    /// Print one JSON array.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Play recordings through the adapter and the books, and say what came out.
@@ -56,12 +130,102 @@ pub(crate) struct Replay {
     paths: Vec<PathBuf>,
 }
 
+/// Decode single messages into unified events, one JSON object a line.
+///
+/// Reads standard input, one message a line: as the venue sent it, or a line of a recording. Numbers are exact decimals
+/// in quotes. A line that cannot be decoded is named on standard error, and the exit code is 1 then.
+#[derive(Args)]
+pub(crate) struct Decode {
+    /// The venue that sent the messages.
+    #[arg(value_name = "VENUE", value_parser = profile)]
+    venue: &'static Profile,
+    /// For symmetry with other commands: the output is JSON in any case.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Serve a loopback venue: the venue's own protocol on 127.0.0.1, behind it a random market.
+///
+/// Prints one line of JSON when it is ready: `rest` and `ws` are the base URLs to use in place of the venue's, `ca` is
+/// the certificate authority to trust (PEM text, or the file of --ca-out). Serves until it is stopped.
+#[derive(Args)]
+pub(crate) struct Sim {
+    /// The venue to be: binance, binanceus, binanceje.
+    #[arg(value_name = "VENUE")]
+    venue: VenueKind,
+    /// Plain TCP instead of TLS.
+    #[arg(long)]
+    plain: bool,
+    /// The port; a free one by default.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    port: u16,
+    /// Seed of everything random.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Book events a second, over all symbols that somebody has subscribed; by default the market's own pace.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    rate: Option<u32>,
+    /// Symbols.
+    #[arg(long, value_name = "N", value_parser = symbols)]
+    symbols: Option<usize>,
+    /// A script of faults: one a line, such as `at 5s gap BTCUSDT` or `every 10s cut`.
+    #[arg(long, value_name = "FILE")]
+    faults: Option<PathBuf>,
+    /// Write the certificate authority to this file.
+    #[arg(long, value_name = "FILE")]
+    ca_out: Option<PathBuf>,
+}
+
+/// Watch books of a loopback venue at full speed, and check them against its truth.
+///
+/// Starts the venue in a thread of its own, watches all of its symbols over TLS in a loop that never sleeps, and shows
+/// the tops of the books, rates and latencies. Books are compared with the venue's truth on the way and completely at
+/// the end, in every level; the exit code is 0 only if all were right and live.
+#[derive(Args)]
+pub(crate) struct Demo {
+    /// End after so many seconds.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    seconds: u64,
+    /// Symbols.
+    #[arg(long, value_name = "N", value_parser = symbols)]
+    symbols: Option<usize>,
+    /// Book events a second, over all symbols.
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    rate: u32,
+    /// Seed of everything random.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Plain TCP instead of TLS.
+    #[arg(long)]
+    plain: bool,
+    /// A script of faults: one a line, such as `at 5s gap BTCUSDT` or `every 10s cut`.
+    #[arg(long, value_name = "FILE")]
+    faults: Option<PathBuf>,
+    /// Print one JSON object at the end, and nothing before.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Tell what this machine does to latency, and how to change it.
+#[derive(Args)]
+pub(crate) struct Doctor {
+    /// Print one JSON array.
+    #[arg(long)]
+    json: bool,
+}
+
 /// Runs the command that the arguments of the process name.
 pub(crate) fn run() -> ExitCode {
     log::start();
     let outcome = match Arguments::try_parse() {
         Ok(arguments) => match arguments.command {
+            Command::Watch(arguments) => watch::run(&arguments),
+            Command::Markets(arguments) => markets::run(&arguments),
             Command::Replay(arguments) => replay::run(&arguments),
+            Command::Decode(arguments) => decode::run(&arguments),
+            Command::Sim(arguments) => sim::run(&arguments),
+            Command::Demo(arguments) => demo::run(&arguments),
+            Command::Doctor(arguments) => doctor::run(&arguments),
         },
         Err(error) => misuse(&error),
     };
@@ -122,6 +286,31 @@ fn profile(id: &str) -> Result<&'static Profile, wirebook::Error> {
     venue::profile(id)
 }
 
+/// The channel behind an argument.
+fn channel(text: &str) -> Result<Channel, String> {
+    let (name, interval) = text.split_once(':').map_or((text, None), |(name, interval)| (name, Some(interval)));
+    match (name, interval) {
+        ("book", None) => Ok(Channel::Book),
+        ("trades", None) => Ok(Channel::Trades),
+        ("aggtrades", None) => Ok(Channel::AggTrades),
+        ("ticker", None) => Ok(Channel::Ticker),
+        ("bidask", None) => Ok(Channel::BidAsk),
+        ("status", None) => Ok(Channel::Status),
+        ("candles", interval) => {
+            interval.unwrap_or("1m").parse::<Timeframe>().map(Channel::Candles).map_err(|error| error.to_string())
+        }
+        _ => Err("there are book, trades, aggtrades, ticker, bidask, candles:INTERVAL, status".to_owned()),
+    }
+}
+
+/// A number of symbols of a loopback venue.
+fn symbols(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if (1..=SYMBOLS_MAX).contains(&count) => Ok(count),
+        _ => Err(format!("a number from 1 to {SYMBOLS_MAX}")),
+    }
+}
+
 /// Puts what clap has to say into one line; help and version go to standard output.
 fn misuse(error: &clap::Error) -> Result<(), Failure> {
     let text = error.render();
@@ -153,11 +342,14 @@ fn misuse(error: &clap::Error) -> Result<(), Failure> {
     Err(Failure::misuse(format!("{line}; `--help` says more")))
 }
 
+/// True if what stands on a terminal may be written over.
+pub(crate) fn in_place(terminal: bool) -> bool {
+    terminal && std::env::var_os("TERM").is_none_or(|value| value != "dumb")
+}
+
 /// True if output to a place that is a terminal or not may be coloured.
 pub(crate) fn colours(terminal: bool) -> bool {
-    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
-    terminal && !refused && !dumb
+    in_place(terminal) && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Set by Ctrl-C and SIGTERM: the command comes to its end with what there is so far. The second one ends at once.
@@ -194,7 +386,7 @@ pub(crate) struct Progress {
 impl Progress {
     /// Begins now.
     pub(crate) fn start() -> Progress {
-        let terminal = colours(io::stderr().is_terminal());
+        let terminal = in_place(io::stderr().is_terminal());
         Progress { next: Instant::now() + Duration::from_secs(1), terminal, shown: false }
     }
 

@@ -142,11 +142,11 @@ impl Reader {
         Reader { name: name.into(), line: 0, reader, buffer: Vec::new(), broken: false }
     }
 
-    /// The next line that is not empty, without its end.
+    /// Goes on to the next line that is not empty.
     ///
     /// # Errors
     /// [`LineError::TooLong`], [`LineError::Io`]; nothing comes after these.
-    pub(crate) fn next_text(&mut self) -> Option<Result<&[u8], LineError>> {
+    pub(crate) fn advance(&mut self) -> Option<Result<(), LineError>> {
         loop {
             if self.broken {
                 return None;
@@ -160,7 +160,7 @@ impl Reader {
                     return Some(Err(LineError::TooLong));
                 }
                 Ok(_) if self.buffer.trim_ascii().is_empty() => {}
-                Ok(_) => return Some(Ok(self.buffer.trim_ascii())),
+                Ok(_) => return Some(Ok(())),
                 Err(error) => {
                     self.broken = true;
                     return Some(Err(LineError::Io(error)));
@@ -169,19 +169,23 @@ impl Reader {
         }
     }
 
+    /// The line that came last, without its end.
+    pub(crate) fn text(&self) -> &[u8] {
+        self.buffer.trim_ascii()
+    }
+
     /// Reads the next line into `line`.
     ///
     /// # Errors
     /// What is wrong with it.
     pub(crate) fn next(&mut self, line: &mut Line) -> Option<Result<(), LineError>> {
-        let text = match self.next_text()? {
-            Ok(text) => text,
-            Err(error) => return Some(Err(error)),
-        };
-        if std::str::from_utf8(text).is_err() {
+        if let Err(error) = self.advance()? {
+            return Some(Err(error));
+        }
+        if std::str::from_utf8(self.text()).is_err() {
             return Some(Err(LineError::Utf8));
         }
-        Some(line.read(text))
+        Some(line.read(self.text()))
     }
 }
 
