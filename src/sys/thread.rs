@@ -29,7 +29,8 @@ pub fn cores() -> Vec<usize> {
 /// When there is no such core, or this process may not use it.
 pub fn pin_to_core(core: usize) -> Result<(), Failure> {
     // Whether the core is in the present mask says nothing: an isolated core is not, and may be used all the same.
-    if core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
+    // The kernel's set of cores has a fixed size.
+    if core < libc::CPU_SETSIZE as usize && core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
         return Ok(());
     }
     Err(Failure {
