@@ -588,6 +588,31 @@ fn snapshot_and_deltas_rebuild_the_truth() {
 }
 
 #[test]
+fn the_slow_stream_rebuilds_the_truth_too() {
+    for rate in [None, Some(200)] {
+        let mut run = Run::new(VenueKind::Binance, |config| {
+            config.snapshot = SnapshotMix { now: 1, last: 1, recent: 0, old: 0 };
+            config.rate = rate;
+        });
+        run.connect("/ws/btcusdt@depth");
+        run.run(3 * S);
+        let mut book = Reference::default();
+        let events: Vec<Value> = run.texts().iter().map(|text| json(text)).collect();
+        assert!(events.iter().all(|event| book.event(event, (2, 5))));
+        let body = json(&run.http("/api/v3/depth?symbol=BTCUSDT&limit=1000").body);
+        assert!(book.snapshot(&body, (2, 5)));
+        let seen = run.texts().len();
+        run.run(5 * S);
+        for text in &run.texts()[seen..] {
+            let event = json(text);
+            assert!(book.event(&event, (2, 5)));
+            assert_eq!(Some(book.fingerprint()), run.venue.truth_at("BTCUSDT", event["u"].as_u64().unwrap()));
+        }
+        assert!(run.texts().len() >= seen + 5);
+    }
+}
+
+#[test]
 fn a_snapshot_in_the_middle_of_a_batch_has_to_be_straddled() {
     let mut run = Run::new(VenueKind::Binance, |config| {
         config.snapshot = SnapshotMix { now: 1, last: 0, recent: 0, old: 0 };

@@ -987,6 +987,12 @@ quiet after 2h
         assert!(engine.refuses(2 * S));
         assert!(!engine.refuses(3 * S));
         assert_eq!(engine.next_ns(), None);
+        // What was armed and the dice are over too.
+        for text in ["at 1s gap\nquiet after 3s", "with 1 gap\nquiet after 3s"] {
+            let mut engine = self::engine(text);
+            engine.fire(2 * S, &mut actions);
+            assert_eq!(engine.on_event(3 * S, "X", "x", &mut actions), Verdict::Pass, "{text}");
+        }
     }
 
     #[test]

@@ -152,7 +152,8 @@ pub struct Config {
     pub venue: VenueKind,
     /// Seed of everything random: market, snapshots, faults.
     pub seed: u64,
-    /// Instruments, at most [`market::SYMBOLS_MAX`]; see [`Config::with_symbols`].
+    /// Instruments, at most [`market::SYMBOLS_MAX`]; see [`Config::with_symbols`]. Scales beyond 8 are cut in what the
+    /// venue writes, because it writes eight decimals.
     pub symbols: Vec<Symbol>,
     /// Levels per side of each book, about.
     pub levels: usize,
