@@ -1,5 +1,6 @@
 //! `wirebook decode` against the normalised events of other projects, and against what it must refuse.
 #![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used, clippy::expect_used)] // What is not there ends the test.
 
 use std::collections::BTreeMap;
 use std::io::Write;

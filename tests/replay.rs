@@ -1,6 +1,7 @@
 //! `wirebook replay` against expected values: those of a recording written by hand here, and those that another project
 //! worked out from real recordings.
 #![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used, clippy::expect_used)] // What is not there ends the test.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use crossterm::terminal::{Clear, ClearType};
+use crossterm::terminal::{Clear, ClearType, DisableLineWrap, EnableLineWrap};
 use crossterm::{cursor, queue, terminal};
 use serde_json::{Value, json};
 use wirebook::book::{Book, Side};
@@ -23,7 +23,7 @@ use wirebook::sim::market::{Side as TrueSide, Truth, fingerprint_level};
 use wirebook::sim::server::{Server, ServerConfig};
 
 use super::place::load_markets;
-use super::{Demo, Failure, Stop, colours, in_place};
+use super::{Demo, Failure, Progress, Stop, colours, in_place};
 
 /// One book is checked this often, each in its turn.
 const CHECK_NS: u64 = 5_000_000;
@@ -31,7 +31,7 @@ const CHECK_NS: u64 = 5_000_000;
 const DRAW_NS: u64 = 100_000_000;
 const SECOND_NS: u64 = 1_000_000_000;
 /// At the end the books get so long to catch up with the venue.
-const SETTLE_NS: u64 = 5 * SECOND_NS;
+const SETTLE_NS: u64 = 3 * SECOND_NS;
 /// Jobs that wait for the third thread; what has no room is left out.
 const JOBS_MAX: usize = 1_024;
 
@@ -306,7 +306,7 @@ impl SideThread {
 }
 
 fn work(jobs: &Receiver<Job>, server: &Server, shared: &Shared, silent: bool) {
-    let mut painter = Painter::start();
+    let (mut painter, mut progress) = (Painter::start(), Progress::start());
     for job in jobs {
         match job {
             Job::Check { symbol, nonce, ours } => {
@@ -322,9 +322,12 @@ fn work(jobs: &Receiver<Job>, server: &Server, shared: &Shared, silent: bool) {
                     super::say(format_args!("warning: {symbol} is wrong at {nonce}"));
                 }
             }
-            Job::Draw(_) if silent => {}
             Job::Draw(picture) => {
                 let checks = (shared.checked.load(Ordering::Relaxed), shared.wrong.load(Ordering::Relaxed));
+                if silent {
+                    progress.tell(|| summary(&picture, checks));
+                    continue;
+                }
                 if painter.draw(&picture, checks).is_err() {
                     shared.unheard.store(true, Ordering::Relaxed);
                     return;
@@ -332,6 +335,7 @@ fn work(jobs: &Receiver<Job>, server: &Server, shared: &Shared, silent: bool) {
             }
         }
     }
+    progress.end();
     // Whoever closed the terminal does not miss its cursor.
     let _ = painter.end();
 }
@@ -357,8 +361,11 @@ impl Painter {
             }
             return out.flush();
         }
-        let height = usize::from(terminal::size().map_or(24, |size| size.1));
-        let mut lines = vec![format!("{:<14} {:<8} {:>24}   {:<24} {:>9}", "SYMBOL", "STATE", "BID", "ASK", "UPDATES")];
+        // Some terminals do not tell their size.
+        let height = terminal::size().map_or(0, |size| usize::from(size.1));
+        let height = if height == 0 { 24 } else { height };
+        let mut lines =
+            vec![format!("{:<14} {:<8} {:>24}   {:<24} {:>9}  NONCE", "SYMBOL", "STATE", "BID", "ASK", "UPDATES")];
         for row in picture.rows.iter().take(height.saturating_sub(5).max(1)) {
             let side = |side: &Option<(Fixed, Fixed)>| {
                 side.map_or_else(|| "-".to_owned(), |(price, amount)| format!("{price} x {amount}"))
@@ -378,7 +385,8 @@ impl Painter {
         if self.lines > 0 {
             queue!(out, cursor::MoveToPreviousLine(self.lines))?;
         } else {
-            queue!(out, cursor::Hide)?;
+            // A line that is cut is better than a picture that creeps down the screen.
+            queue!(out, cursor::Hide, DisableLineWrap)?;
         }
         for line in &lines {
             queue!(out, Clear(ClearType::CurrentLine))?;
@@ -391,7 +399,7 @@ impl Painter {
     fn end(&mut self) -> io::Result<()> {
         if self.in_place && self.lines > 0 {
             let mut out = io::stdout().lock();
-            queue!(out, cursor::Show)?;
+            queue!(out, cursor::Show, EnableLineWrap)?;
             writeln!(out)?;
             out.flush()?;
         }
