@@ -536,7 +536,6 @@ impl Io {
         work: &mut Work,
     ) {
         let Some(Socket::Http { http, request, .. }) = self.sockets.get_mut(at) else { return };
-        sink.read_began(Stamp::default());
         let mut outcome = http.ready(readable, writable, closed).map(|_| ());
         let mut more = outcome.is_ok();
         let mut reads = 0;
@@ -634,8 +633,7 @@ impl Io {
 
 /// A sink that also takes the stamp of the read that its messages came with.
 pub(crate) trait StampedSink: Sink {
-    /// The messages that follow came with the read that began at `received`; the default stamp if they are answers to
-    /// requests.
+    /// The messages that follow came with the read that began at `received`.
     fn read_began(&mut self, received: Stamp);
 
     /// That read is over: its bytes lie decrypted.

@@ -752,8 +752,7 @@ struct EngineSink<'a, H> {
     /// Empty when nothing is measured.
     metric_ids: &'a [MetricId],
     clock: &'a Clock,
-    /// When the read began that the present message came with, and when its bytes lay decrypted. 0 outside of streams:
-    /// what an answer to a request leads to is not measured.
+    /// When the read began that the present message came with, and when its bytes lay decrypted.
     received: Mono,
     filled: Mono,
 }
@@ -772,9 +771,6 @@ impl<H: Handler> Sink for EngineSink<'_, H> {
     #[inline]
     fn stage(&mut self, metric: u32, stage: Stage) {
         let Some(id) = self.metric_ids.get(metric as usize) else { return };
-        if self.received == Mono(0) {
-            return;
-        }
         if stage == Stage::Parsed {
             self.metrics.add(*id, Counter::Messages, 1);
             self.metrics.record(*id, Stage::Decrypted, self.filled.since_ns(self.received));
