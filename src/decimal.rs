@@ -63,7 +63,7 @@ pub fn parse_exact(text: &[u8], scale: u8) -> Result<i64, DecimalError> {
         [b'-', rest @ ..] => (rest, true),
         _ => (text, false),
     };
-    if let Some((mantissa, len)) = lanes_of(digits).and_then(|lanes| Scaler::new(scale).decimal(lanes))
+    if let Some((mantissa, len)) = lanes_of(digits).and_then(|lanes| Scaler::of(scale).decimal(lanes))
         && len == digits.len()
         && scale <= SCALE_MAX
     {
@@ -602,16 +602,19 @@ pub(crate) struct Scaler {
 
 impl Scaler {
     /// For a scale up to [`SCALE_MAX`]; a greater one, which no number has, is taken for that.
-    #[inline]
-    pub(crate) fn new(scale: u8) -> Scaler {
-        let near = scale.min(8);
-        let extra = scale.min(SCALE_MAX) - near;
+    #[inline(always)]
+    pub(crate) fn of(scale: u8) -> &'static Scaler {
+        &SCALERS[usize::from(scale.min(SCALE_MAX))]
+    }
+
+    const fn new(scale: u8) -> Scaler {
+        let near = if scale < 8 { scale } else { 8 };
         Scaler {
-            beyond: !FIRST[usize::from(near)],
+            beyond: !FIRST[near as usize],
             // For scale 0 this is a shift by 64, which does nothing to a fraction that has to be zero then.
-            shift: 64 - 8 * u32::from(near),
-            power: POWERS[usize::from(near)],
-            extra: POWERS[usize::from(extra)] as i64,
+            shift: 64 - 8 * near as u32,
+            power: POWERS[near as usize],
+            extra: POWERS[(scale - near) as usize] as i64,
         }
     }
 
@@ -623,24 +626,17 @@ impl Scaler {
     #[inline(always)]
     pub(crate) fn decimal(&self, lanes: Lanes) -> Option<(i64, usize)> {
         let (parts, len) = self.parts(lanes, |start| (lanes.bits() >> (8 * start)) as u64)?;
-        let mantissa = eight_digits(parts.integer) * self.power + eight_digits(parts.fraction);
-        Some(((mantissa as i64).checked_mul(self.extra)?, len))
+        Some((self.mantissa(lanes::two_times_eight_digits([parts.integer, parts.fraction]))?, len))
     }
 
     /// The digits of the number for [`Parts::pair`], and the length of its text, under the conditions of
     /// [`Scaler::decimal`]. `bytes_from` returns the eight bytes from an index on, which is 2 to 9.
     #[inline(always)]
     pub(crate) fn parts(&self, lanes: Lanes, bytes_from: impl Fn(usize) -> u64) -> Option<(Parts, usize)> {
-        let (others, points) = lanes.others_and_points();
-        let integer_len = others.trailing_zeros();
-        let point = points >> integer_len & 1;
-        // The second byte that is no digit ends the number if the first one is a point.
-        let end = (others & (others - 1)).trailing_zeros();
-        let fraction_len = (end - integer_len - 1) & point.wrapping_neg();
+        let Shape { integer_len, point, fraction_len, needless_zero } = Shape::of(lanes);
         // No point and no fraction, or a point and 1 to 8 digits.
         let fraction_wrong = fraction_len.wrapping_sub(point) > 7;
         // Not a chain of conditions, because whether a number starts with a zero cannot be foretold.
-        let needless_zero = (lanes.low as u8 == b'0') & (integer_len != 1);
         if integer_len.wrapping_sub(1) > 7 || fraction_wrong | needless_zero {
             return None;
         }
@@ -652,7 +648,23 @@ impl Scaler {
         let fraction = fraction.wrapping_shl(self.shift);
         Some((Parts { integer, fraction }, (integer_len + point + fraction_len) as usize))
     }
+
+    #[inline(always)]
+    fn mantissa(&self, [integer, fraction]: [u32; 2]) -> Option<i64> {
+        let mantissa = u64::from(integer) * self.power + u64::from(fraction);
+        (mantissa as i64).checked_mul(self.extra)
+    }
 }
+
+static SCALERS: [Scaler; SCALE_MAX as usize + 1] = {
+    let mut scalers = [Scaler::new(0); SCALE_MAX as usize + 1];
+    let mut scale = 0;
+    while scale < scalers.len() {
+        scalers[scale] = Scaler::new(scale as u8);
+        scale += 1;
+    }
+    scalers
+};
 
 /// The digits of a number as values of 0 to 9, the last one in the highest byte.
 #[derive(Clone, Copy)]
@@ -664,15 +676,10 @@ pub(crate) struct Parts {
 impl Parts {
     /// The mantissas of two numbers. Together they are one pass through vector instructions.
     #[inline(always)]
-    pub(crate) fn pair(parts: [Parts; 2], scalers: &[Scaler; 2]) -> Option<(i64, i64)> {
-        let [first, second] = parts;
-        let [a, b, c, d] =
-            lanes::four_times_eight_digits([first.integer, first.fraction, second.integer, second.fraction]);
-        let mantissa = |integer: u32, fraction: u32, scaler: &Scaler| {
-            let mantissa = u64::from(integer) * scaler.power + u64::from(fraction);
-            (mantissa as i64).checked_mul(scaler.extra)
-        };
-        Some((mantissa(a, b, &scalers[0])?, mantissa(c, d, &scalers[1])?))
+    pub(crate) fn pair([first, second]: [Parts; 2], scalers: [&Scaler; 2]) -> Option<(i64, i64)> {
+        let digits = [first.integer, first.fraction, second.integer, second.fraction];
+        let [a, b, c, d] = lanes::four_times_eight_digits(digits);
+        Some((scalers[0].mantissa([a, b])?, scalers[1].mantissa([c, d])?))
     }
 }
 
@@ -683,7 +690,8 @@ pub(crate) fn integer(lanes: Lanes) -> Option<(u64, usize)> {
     let len = integer_len(lanes)?;
     let zeros = u128::from(ZEROS) << 64 | u128::from(ZEROS);
     let digits = Lanes::from_bits((lanes.bits() ^ zeros) << (128 - 8 * len));
-    Some((eight_digits(digits.low) * POWERS[8] + eight_digits(digits.high), len))
+    let [first, last] = lanes::two_times_eight_digits([digits.low, digits.high]);
+    Some((u64::from(first) * POWERS[8] + u64::from(last), len))
 }
 
 /// The length of the integer without sign at the start of `lanes`, as for [`integer`].
@@ -695,6 +703,44 @@ pub(crate) fn integer_len(lanes: Lanes) -> Option<usize> {
         return None;
     }
     Some(len as usize)
+}
+
+/// The length of the number without sign and exponent at the start of `lanes`, which ends within them. `None` if there
+/// is none. The caller has to look at what follows.
+#[inline(always)]
+pub(crate) fn short_len(lanes: Lanes) -> Option<usize> {
+    let Shape { integer_len, point, fraction_len, needless_zero } = Shape::of(lanes);
+    let len = integer_len + point + fraction_len;
+    if integer_len == 0 || fraction_len < point || needless_zero || len > 15 {
+        return None;
+    }
+    Some(len as usize)
+}
+
+/// How the number at the start of some lanes is laid out.
+struct Shape {
+    /// Digits before the point or the end, up to 16.
+    integer_len: u32,
+    /// 1 if there is a point behind them.
+    point: u32,
+    /// Digits behind the point.
+    fraction_len: u32,
+    /// Whether there is a leading zero too much. Not if there is no digit at all.
+    needless_zero: bool,
+}
+
+impl Shape {
+    #[inline(always)]
+    fn of(lanes: Lanes) -> Shape {
+        let (others, points) = lanes.others_and_points();
+        let integer_len = others.trailing_zeros();
+        let point = points >> integer_len & 1;
+        // The second byte that is no digit ends the number if the first one is a point.
+        let end = (others & (others - 1)).trailing_zeros();
+        let fraction_len = (end - integer_len - 1) & point.wrapping_neg();
+        let needless_zero = (lanes.low as u8 == b'0') & (integer_len != 1);
+        Shape { integer_len, point, fraction_len, needless_zero }
+    }
 }
 
 /// All of `text`, if it has at most 16 bytes.
@@ -731,18 +777,6 @@ const FIRST: [u64; 16] = {
 };
 
 const ZEROS: u64 = 0x3030_3030_3030_3030;
-
-/// The number that eight digits of value 0 to 9 make, the most significant in the lowest byte.
-///
-/// Neighbours are joined to pairs, then the four pairs are weighted by two multiplications whose upper halves add up.
-#[inline(always)]
-fn eight_digits(digits: u64) -> u64 {
-    const MASK: u64 = 0x0000_00ff_0000_00ff;
-    let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8);
-    let first_and_third = (pairs & MASK).wrapping_mul(100 + (1_000_000 << 32));
-    let second_and_fourth = (pairs >> 16 & MASK).wrapping_mul(1 + (10_000 << 32));
-    first_and_third.wrapping_add(second_and_fourth) >> 32
-}
 
 #[cfg(test)]
 mod tests {
@@ -992,7 +1026,7 @@ mod tests {
             prop_assert_eq!(parse_exact(text.as_bytes(), scale), plain(&text, scale));
             // Behind a block that holds more than the number the same must come out.
             let longer = format!("{text}\",\"123.4567890123456");
-            if let Some((mantissa, len)) = Lanes::load(longer.as_bytes(), 0).and_then(|lanes| Scaler::new(scale).decimal(lanes))
+            if let Some((mantissa, len)) = Lanes::load(longer.as_bytes(), 0).and_then(|lanes| Scaler::of(scale).decimal(lanes))
                 && longer.as_bytes()[len] == b'"'
             {
                 prop_assert_eq!(len, text.len());

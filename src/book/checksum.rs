@@ -374,7 +374,8 @@ mod tests {
 
     #[test]
     fn kept_texts_are_those_of_the_level() {
-        // Every way to be another level or to be printed in another way comes to the same place.
+        // Every way to be another level or to be printed in another way.
+        let held = scales(2, 1);
         let mut kept = Checksum::new();
         let mut of = |price, qty, scale| {
             let level = [Level { price, qty }];
@@ -396,6 +397,11 @@ mod tests {
                     of(price, qty, scale);
                 }
             }
+        }
+        // One rule, so that only the level differs: prices that share a place, and quantities at one price.
+        for n in 0..2000 {
+            let level = [Level { price: if n < 1000 { n % 150 } else { n % 5 }, qty: n / 7 }];
+            assert_eq!(kept.okx(level, level, held), Checksum::new().okx(level, level, held));
         }
         assert_eq!(size_of::<Printed>(), 64);
     }

@@ -115,17 +115,32 @@ impl<'a> Cursor<'a> {
         &mut self,
         mut member: impl FnMut(&mut Cursor<'a>, &'a [u8]) -> Result<(), JsonError>,
     ) -> Result<(), JsonError> {
-        self.open(b'{')?;
-        if self.eat(b'}') {
-            return Ok(());
-        }
+        let Some(mut key) = self.first_key()? else { return Ok(()) };
         loop {
-            let key = self.key()?;
             member(self, key)?;
-            if !self.more(b'}')? {
-                return Ok(());
+            match self.next_key()? {
+                Some(next) => key = next,
+                None => return Ok(()),
             }
         }
+    }
+
+    /// Reads exactly `text` if that comes next, and says whether it did. For messages of which the beginning is always
+    /// the same: try that, and go back to a copy of the cursor where it is not.
+    ///
+    /// ```
+    /// # use wirebook::json::Cursor;
+    /// let mut cursor = Cursor::new(br#"{"e":"trade","E":17}"#);
+    /// assert!(cursor.eat_text(br#"{"e":"trade","E":"#) && !cursor.eat_text(b"{"));
+    /// assert_eq!(cursor.u64(), Ok(17));
+    /// ```
+    #[inline]
+    pub fn eat_text(&mut self, text: &[u8]) -> bool {
+        let eaten = self.text.get(self.position..).is_some_and(|rest| rest.starts_with(text));
+        if eaten {
+            self.position += text.len();
+        }
+        eaten
     }
 
     /// Reads an array. `element` is called at each element and has to read exactly that.
@@ -217,18 +232,18 @@ impl<'a> Cursor<'a> {
     /// `Escape` if it has any.
     #[inline]
     pub fn bytes(&mut self) -> Result<&'a [u8], JsonError> {
-        if self.next_byte() == Some(b'"')
-            && let Some(len) = self.near(short_string)
+        if let Some(near) = self.near()
+            && let Some(len) = short_string(near)
+            && let Some(bytes) = near.get(1..1 + len)
         {
-            let start = self.position + 1;
-            self.position = start + len + 1;
-            return Ok(&self.text[start..start + len]);
+            self.position += len + 2;
+            return Ok(bytes);
         }
-        self.long_bytes()
+        self.any_bytes()
     }
 
     #[inline(never)]
-    fn long_bytes(&mut self) -> Result<&'a [u8], JsonError> {
+    fn any_bytes(&mut self) -> Result<&'a [u8], JsonError> {
         self.open(b'"')?;
         let start = self.position;
         let end = string_stop(self.text, start);
@@ -286,13 +301,20 @@ impl<'a> Cursor<'a> {
     /// `Number` with the reason, see [`decimal::parse_exact`].
     #[inline]
     pub fn decimal(&mut self, scale: u8) -> Result<i64, JsonError> {
-        self.next_byte();
-        let scaler = Scaler::new(scale);
-        if let Some((mantissa, len)) = self.near(|near| short_decimal(near, &scaler)) {
+        let scaler = Scaler::of(scale);
+        if let Some((mantissa, len)) = self.near().and_then(|near| short_decimal(near, scaler)) {
             self.position += len;
             return Ok(mantissa);
         }
-        self.number_with(|text| decimal::parse_exact(text, scale))
+        self.any_decimal(scale)
+    }
+
+    #[inline(never)]
+    fn any_decimal(&mut self, scale: u8) -> Result<i64, JsonError> {
+        match self.moved(|near| short_decimal(near, Scaler::of(scale))) {
+            Some(mantissa) => Ok(mantissa),
+            None => self.number_with(|text| decimal::parse_exact(text, scale)),
+        }
     }
 
     /// Reads a number, bare or in quotes, at its natural scale.
@@ -317,12 +339,19 @@ impl<'a> Cursor<'a> {
     /// `Number`.
     #[inline]
     pub fn u64(&mut self) -> Result<u64, JsonError> {
-        self.next_byte();
-        if let Some((value, len)) = self.near(|near| short_integer(near, 0)) {
+        if let Some((value, len)) = self.near().and_then(|near| short_integer(near, 0)) {
             self.position += len;
             return Ok(value);
         }
-        self.number_with(|text| integer(text, false).map(|(magnitude, _)| magnitude))
+        self.any_u64()
+    }
+
+    #[inline(never)]
+    fn any_u64(&mut self) -> Result<u64, JsonError> {
+        match self.moved(|near| short_integer(near, 0)) {
+            Some(value) => Ok(value),
+            None => self.number_with(|text| integer(text, false).map(|(magnitude, _)| magnitude)),
+        }
     }
 
     /// Reads an integer, bare or in quotes, without point and exponent.
@@ -331,16 +360,16 @@ impl<'a> Cursor<'a> {
     /// `Number`.
     #[inline]
     pub fn i64(&mut self) -> Result<i64, JsonError> {
-        self.next_byte();
-        let short = |near: &[u8; NEAR]| {
-            let quote = usize::from(near[0] == b'"');
-            let minus = usize::from(near[quote] == b'-');
-            let (value, len) = short_integer(near, minus)?;
-            // At most 15 digits.
-            Some((if minus == 1 { -(value as i64) } else { value as i64 }, len))
-        };
-        if let Some((value, len)) = self.near(short) {
+        if let Some((value, len)) = self.near().and_then(short_signed) {
             self.position += len;
+            return Ok(value);
+        }
+        self.any_i64()
+    }
+
+    #[inline(never)]
+    fn any_i64(&mut self) -> Result<i64, JsonError> {
+        if let Some(value) = self.moved(short_signed) {
             return Ok(value);
         }
         self.number_with(|text| {
@@ -358,16 +387,16 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub fn bool(&mut self) -> Result<bool, JsonError> {
         match self.next_byte() {
-            Some(b't') => self.literal(b"true").map(|()| true),
-            Some(b'f') => self.literal(b"false").map(|()| false),
-            _ => Err(self.unexpected()),
+            Some(b't') if self.eat_text(b"true") => Ok(true),
+            Some(b'f') if self.eat_text(b"false") => Ok(false),
+            _ => Err(self.skip_literal().err().unwrap_or(self.unexpected())),
         }
     }
 
     /// Reads `null` if that comes next, and says whether it did.
     #[inline]
     pub fn null(&mut self) -> bool {
-        self.next_byte() == Some(b'n') && self.literal(b"null").is_ok()
+        self.next_byte() == Some(b'n') && self.eat_text(b"null")
     }
 
     /// Reads `null` or `""` if that comes next, and says whether it did. Some venues write the one for the other.
@@ -386,14 +415,11 @@ impl<'a> Cursor<'a> {
     /// Those of the text; `Depth` beyond [`DEPTH_MAX`].
     #[inline]
     pub fn skip(&mut self) -> Result<(), JsonError> {
-        self.next_byte();
-        match self.near(short_value) {
-            Some(len) => {
-                self.position += len;
-                Ok(())
-            }
-            None => self.skip_long(),
+        if let Some(len) = self.near().and_then(short_value) {
+            self.position += len;
+            return Ok(());
         }
+        self.skip_any()
     }
 
     /// Skips a value of any kind and returns its text.
@@ -444,10 +470,10 @@ impl<'a> Cursor<'a> {
         if self.eat(b']') {
             return Ok(0);
         }
-        let scalers = [Scaler::new(price_scale), Scaler::new(qty_scale)];
+        let scalers = [Scaler::of(price_scale), Scaler::of(qty_scale)];
         let mut odd = OddLevels::default();
         loop {
-            if self.plain_rows(&scalers, levels_max, out)? == Row::Next
+            if self.plain_rows(scalers, levels_max, out)? == Row::Next
                 && let Some(level) = self.any_row(price_scale, qty_scale, &mut odd)?
             {
                 if out.len() >= levels_max {
@@ -469,7 +495,7 @@ impl<'a> Cursor<'a> {
     /// Reads rows as long as they are plain and nothing but a comma is between them. Says whether it stopped before a
     /// row or behind one.
     #[inline(always)]
-    fn plain_rows(&mut self, scalers: &[Scaler; 2], levels_max: usize, out: &mut Vec<Level>) -> Result<Row, JsonError> {
+    fn plain_rows(&mut self, scalers: [&Scaler; 2], levels_max: usize, out: &mut Vec<Level>) -> Result<Row, JsonError> {
         let text = self.text;
         // In a register, while `self` is in memory.
         let mut at = self.position;
@@ -552,17 +578,60 @@ impl<'a> Cursor<'a> {
         &rest[..len]
     }
 
-    /// Reads a key and its colon.
+    /// Reads the `{` of an object and its first key, or `{}`.
     #[inline(always)]
-    fn key(&mut self) -> Result<&'a [u8], JsonError> {
-        if self.next_byte() == Some(b'"')
-            && let Some(len) = self.near(short_key)
-        {
-            let start = self.position + 1;
-            self.position = start + len + 2;
-            return Ok(&self.text[start..start + len]);
+    fn first_key(&mut self) -> Result<Option<&'a [u8]>, JsonError> {
+        match self.key_after(b'{') {
+            Some(key) => Ok(Some(key)),
+            None => self.any_first_key(),
         }
-        self.any_key()
+    }
+
+    #[inline(never)]
+    fn any_first_key(&mut self) -> Result<Option<&'a [u8]>, JsonError> {
+        self.open(b'{')?;
+        if self.eat(b'}') { Ok(None) } else { self.any_key().map(Some) }
+    }
+
+    /// Reads what comes after a member: a comma and the next key, or `}`.
+    #[inline(always)]
+    fn next_key(&mut self) -> Result<Option<&'a [u8]>, JsonError> {
+        match self.key_after(b',') {
+            Some(key) => Ok(Some(key)),
+            None => self.any_next_key(),
+        }
+    }
+
+    #[inline(never)]
+    fn any_next_key(&mut self) -> Result<Option<&'a [u8]>, JsonError> {
+        if !self.more(b'}')? {
+            return Ok(None);
+        }
+        let key = |near: &[u8; NEAR]| {
+            let len = short_string(near).filter(|len| near.get(len + 2) == Some(&b':'))?;
+            Some((len, len + 3))
+        };
+        if let Some(len) = self.moved(key) {
+            let end = self.position - 2;
+            return Ok(self.text.get(end - len..end));
+        }
+        self.any_key().map(Some)
+    }
+
+    /// Reads `before`, a key and its colon, if the key is short and nothing is between them.
+    #[inline(always)]
+    fn key_after(&mut self, before: u8) -> Option<&'a [u8]> {
+        let near = self.near::<NEAR>()?;
+        if near[..2] != [before, b'"'] {
+            return None;
+        }
+        let len = (Lanes::of(near, 2)?.string_stops() | 1 << 16).trailing_zeros() as usize;
+        if near.get(2 + len..4 + len)? != b"\":" {
+            return None;
+        }
+        let key = near.get(2..2 + len)?;
+        self.position += len + 4;
+        Some(key)
     }
 
     #[inline(never)]
@@ -615,10 +684,13 @@ impl<'a> Cursor<'a> {
     }
 
     #[inline(never)]
-    fn skip_long(&mut self) -> Result<(), JsonError> {
+    fn skip_any(&mut self) -> Result<(), JsonError> {
         match self.next_byte() {
             Some(b'{' | b'[') => self.skip_nested(),
-            _ => self.skip_leaf(),
+            _ => match self.moved(|near| short_value(near).map(|len| ((), len))) {
+                Some(()) => Ok(()),
+                None => self.skip_leaf(),
+            },
         }
     }
 
@@ -628,7 +700,8 @@ impl<'a> Cursor<'a> {
         match self.next_byte() {
             Some(b'"') => self.raw_bytes().map(drop),
             Some(b'-' | b'0'..=b'9') => {
-                let Some(len) = number_len(&self.text[self.position..]) else {
+                let short = self.near().and_then(short_number);
+                let Some(len) = short.or_else(|| number_len(&self.text[self.position..])) else {
                     let text = self.bare_number();
                     return Err(self.number(text, DecimalError::Syntax));
                 };
@@ -660,28 +733,27 @@ impl<'a> Cursor<'a> {
                         return Err(self.error(JsonErrorKind::Depth));
                     }
                     let object = open == b'{';
-                    self.position += 1;
-                    if !self.eat(if object { b'}' } else { b']' }) {
+                    let entered = if object {
+                        self.first_key()?.is_some()
+                    } else {
+                        self.position += 1;
+                        !self.eat(b']')
+                    };
+                    if entered {
                         depth += 1;
                         objects = objects << 1 | u64::from(object);
-                        if object {
-                            self.key()?;
-                        }
                         continue;
                     }
                 }
-                _ => match self.near(short_value) {
+                _ => match self.near().and_then(short_value) {
                     Some(len) => self.position += len,
                     None => self.skip_leaf()?,
                 },
             }
             // After a value.
             while depth > 0 {
-                let object = objects & 1 == 1;
-                if self.more(if object { b'}' } else { b']' })? {
-                    if object {
-                        self.key()?;
-                    }
+                let more = if objects & 1 == 1 { self.next_key()?.is_some() } else { self.more(b']')? };
+                if more {
                     break;
                 }
                 depth -= 1;
@@ -693,14 +765,31 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Lets `read` look at the bytes that come next, zeros behind the end of the text.
+    /// The bytes that come next, if there are as many.
     #[inline(always)]
-    fn near<const N: usize, R>(&self, read: impl Fn(&[u8; N]) -> Option<R>) -> Option<R> {
+    fn near<const N: usize>(&self) -> Option<&'a [u8; N]> {
+        self.text.get(self.position..)?.first_chunk()
+    }
+
+    /// Lets `read` look at the last bytes of the text, with zeros behind them.
+    #[inline(always)]
+    fn near_end<R>(&self, read: impl Fn(&[u8; NEAR]) -> Option<R>) -> Option<R> {
         let rest = self.text.get(self.position..)?;
-        match rest.first_chunk::<N>() {
+        let mut near = [0; NEAR];
+        near.get_mut(..rest.len())?.copy_from_slice(rest);
+        read(&near)
+    }
+
+    /// Tries `read` again where it may have failed for white space or the end of the text.
+    #[inline(always)]
+    fn moved<R>(&mut self, read: impl Fn(&[u8; NEAR]) -> Option<(R, usize)>) -> Option<R> {
+        self.next_byte();
+        let (value, len) = match self.near() {
             Some(near) => read(near),
-            None => near_end(rest, read),
-        }
+            None => self.near_end(read),
+        }?;
+        self.position += len;
+        Some(value)
     }
 
     fn literal(&mut self, literal: &[u8]) -> Result<(), JsonError> {
@@ -833,14 +922,6 @@ fn code_unit(text: &[u8]) -> Option<u32> {
     digits.first_chunk::<4>()?.iter().try_fold(0, |value, &digit| Some(value << 4 | char::from(digit).to_digit(16)?))
 }
 
-#[cold]
-#[inline(never)]
-fn near_end<const N: usize, R>(rest: &[u8], read: impl Fn(&[u8; N]) -> Option<R>) -> Option<R> {
-    let mut near = [0; N];
-    near.get_mut(..rest.len())?.copy_from_slice(rest);
-    read(&near)
-}
-
 /// What the readers of short values look at: a quote, a sign, sixteen bytes and two that follow. Each of them answers
 /// `None` where the value is longer or unusual.
 const NEAR: usize = 20;
@@ -848,19 +929,16 @@ const NEAR: usize = 20;
 /// The length of the string at the start of `near` without its quotes.
 #[inline(always)]
 fn short_string(near: &[u8; NEAR]) -> Option<usize> {
+    if near[0] != b'"' {
+        return None;
+    }
     // Sixteen bytes without a stop may still be followed by the quote.
     let len = (Lanes::of(near, 1)?.string_stops() | 1 << 16).trailing_zeros() as usize;
     (near[1 + len] == b'"').then_some(len)
 }
 
-/// The length of the key at the start of `near` without its quotes, if the colon follows at once.
-#[inline(always)]
-fn short_key(near: &[u8; NEAR]) -> Option<usize> {
-    let len = (Lanes::of(near, 1)?.string_stops() | 1 << 16).trailing_zeros() as usize;
-    (near.get(1 + len..3 + len)? == b"\":").then_some(len)
-}
-
-/// The length of the string or integer at the start of `near`.
+/// The length of the string, integer or literal at the start of `near`. Fractions are left to [`short_number`], because
+/// looking for them here would cost the others, of which there are more, a third.
 #[inline(always)]
 fn short_value(near: &[u8; NEAR]) -> Option<usize> {
     match near[0] {
@@ -869,8 +947,19 @@ fn short_value(near: &[u8; NEAR]) -> Option<usize> {
             let len = decimal::integer_len(Lanes::of(near, 0)?)?;
             matches!(near.get(len)?, b',' | b'}' | b']').then_some(len)
         }
+        b't' if near[1..4] == *b"rue" => Some(4),
+        b'f' if near[1..5] == *b"alse" => Some(5),
+        b'n' if near[1..4] == *b"ull" => Some(4),
         _ => None,
     }
+}
+
+/// The length of the bare number at the start of `near`, if a comma or bracket follows.
+#[inline(always)]
+fn short_number(near: &[u8; NEAR]) -> Option<usize> {
+    let minus = usize::from(near[0] == b'-');
+    let len = minus + decimal::short_len(Lanes::of(near, minus)?)?;
+    matches!(near.get(len)?, b',' | b'}' | b']').then_some(len)
 }
 
 /// The mantissa of the number at the start of `near`, bare or in quotes, and the length of its text.
@@ -889,6 +978,16 @@ fn short_integer(near: &[u8; NEAR], minus: usize) -> Option<(u64, usize)> {
     let start = usize::from(near[0] == b'"') + minus;
     let (value, len) = decimal::integer(Lanes::of(near, start)?)?;
     Some((value, ended(near, start + len)?))
+}
+
+/// The same with its sign.
+#[inline(always)]
+fn short_signed(near: &[u8; NEAR]) -> Option<(i64, usize)> {
+    let quote = usize::from(near[0] == b'"');
+    let minus = usize::from(near[quote] == b'-');
+    let (value, len) = short_integer(near, minus)?;
+    // At most 15 digits.
+    Some((if minus == 1 { -(value as i64) } else { value as i64 }, len))
 }
 
 /// The length of the text of a number whose digits end at `end`, if that is what follows there.
@@ -911,23 +1010,33 @@ enum Row {
 /// No less than the longest text that [`plain_cells`] looks at: `["`, 17 digits and points, `","`, 17 more and a quote.
 const ROW: usize = 48;
 
-/// The cells `["digits.digits","digits.digits"` at the start of `near`, as nearly all venues begin their rows, and the
-/// length of their text. Anything else is left to [`Cursor::any_row`].
+/// The cells `["digits.digits","digits.digits"` at the start of `near`, as nearly all venues begin their rows, or the
+/// same without quotes, and the length of their text. Anything else is left to [`Cursor::any_row`].
 #[inline(always)]
-fn plain_cells(near: &[u8; ROW], scalers: &[Scaler; 2]) -> Option<(Level, usize)> {
-    if near[..2] != *b"[\"" {
+fn plain_cells(near: &[u8; ROW], scalers: [&Scaler; 2]) -> Option<(Level, usize)> {
+    if near[0] != b'[' {
         return None;
     }
-    let (price, comma) = cell(near, 2, &scalers[0])?;
-    if near.get(comma..comma + 3)? != b"\",\"" {
+    if near[1] == b'"' {
+        let (price, comma) = cell(near, 2, scalers[0])?;
+        if near.get(comma..comma + 3)? != b"\",\"" {
+            return None;
+        }
+        let (qty, quote) = cell(near, comma + 3, scalers[1])?;
+        if *near.get(quote)? != b'"' {
+            return None;
+        }
+        let (price, qty) = Parts::pair([price, qty], scalers)?;
+        return Some((Level { price, qty }, quote + 1));
+    }
+    let (price, comma) = cell(near, 1, scalers[0])?;
+    if *near.get(comma)? != b',' {
         return None;
     }
-    let (qty, quote) = cell(near, comma + 3, &scalers[1])?;
-    if *near.get(quote)? != b'"' {
-        return None;
-    }
+    // What follows is looked at by who goes on from there.
+    let (qty, end) = cell(near, comma + 1, scalers[1])?;
     let (price, qty) = Parts::pair([price, qty], scalers)?;
-    Some((Level { price, qty }, quote + 1))
+    Some((Level { price, qty }, end))
 }
 
 /// The number from `start` on, and where it ends.
@@ -943,7 +1052,7 @@ fn cell(near: &[u8; ROW], start: usize, scaler: &Scaler) -> Option<(Parts, usize
 
 /// The same where the text ends soon.
 #[inline(never)]
-fn plain_cells_at_end(rest: &[u8], scalers: &[Scaler; 2]) -> Option<(Level, usize)> {
+fn plain_cells_at_end(rest: &[u8], scalers: [&Scaler; 2]) -> Option<(Level, usize)> {
     let mut near = [0; ROW];
     near.get_mut(..rest.len())?.copy_from_slice(rest);
     plain_cells(&near, scalers)
@@ -1164,6 +1273,12 @@ mod tests {
             (r#"[["1","2""#, TRUNCATED),
             (r#"[["1","2"],]"#, UNEXPECTED),
             (r#"[["1","2"]["1","2"]]"#, UNEXPECTED),
+            (r#"[["1","2x],["1","2"]]"#, syntax),
+            (r#"[["1","2]],["1","2"]]"#, syntax),
+            (r#"[["1,"2"],["1","2"]]"#, syntax),
+            ("[[1,2x],[1,2]]", UNEXPECTED),
+            ("[[1,2.3.4],[1,2]]", syntax),
+            ("[[1,2}", UNEXPECTED),
             (r#"[["1","2",]]"#, UNEXPECTED),
             (r#"[["1","2" "3"]]"#, UNEXPECTED),
             (r#"[["1","2","3]]"#, TRUNCATED),

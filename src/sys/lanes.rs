@@ -93,6 +93,18 @@ pub(crate) fn four_times_eight_digits(digits: [u64; 4]) -> [u32; 4] {
     digits.map(eight_digits_plain)
 }
 
+/// The same for two.
+#[inline(always)]
+pub(crate) fn two_times_eight_digits(digits: [u64; 2]) -> [u32; 2] {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: as above.
+    unsafe {
+        sse2::two_times_eight_digits(digits)
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    digits.map(eight_digits_plain)
+}
+
 #[cfg(any(test, not(target_arch = "x86_64")))]
 fn eight_digits_plain(digits: u64) -> u32 {
     digits.to_le_bytes().iter().fold(0, |number, &digit| number * 10 + u32::from(digit))
@@ -104,7 +116,7 @@ mod sse2 {
     use std::arch::x86_64::{
         __m128i, _mm_add_epi8, _mm_cmpeq_epi8, _mm_cmpgt_epi8, _mm_cvtsi128_si64, _mm_madd_epi16, _mm_min_epu8,
         _mm_movemask_epi8, _mm_mullo_epi16, _mm_or_si128, _mm_packs_epi32, _mm_set_epi64x, _mm_set1_epi8,
-        _mm_set1_epi16, _mm_set1_epi32, _mm_srli_epi16, _mm_unpackhi_epi64,
+        _mm_set1_epi16, _mm_set1_epi32, _mm_srli_epi16, _mm_unpackhi_epi64, _mm_xor_si128,
     };
 
     #[target_feature(enable = "sse2")]
@@ -124,13 +136,18 @@ mod sse2 {
         (_mm_movemask_epi8(others) as u32, _mm_movemask_epi8(points) as u32)
     }
 
+    /// Numbers of four digits from sixteen digits, in 32 bits each.
     #[target_feature(enable = "sse2")]
     #[inline]
-    pub(super) fn four_times_eight_digits(digits: [u64; 4]) -> [u32; 4] {
-        let [a, b, c, d] = digits;
+    fn fours(digits: Lanes) -> __m128i {
         // Neighbours become numbers of two digits, in 16 bits each: 256 * (10 * first + second) + first, shifted.
-        let twos = |lanes| _mm_srli_epi16::<8>(_mm_mullo_epi16(vector(lanes), _mm_set1_epi16(10 * 256 + 1)));
-        let fours = |lanes| _mm_madd_epi16(twos(lanes), _mm_set1_epi32(1 << 16 | 100));
+        let twos = _mm_srli_epi16::<8>(_mm_mullo_epi16(vector(digits), _mm_set1_epi16(10 * 256 + 1)));
+        _mm_madd_epi16(twos, _mm_set1_epi32(1 << 16 | 100))
+    }
+
+    #[target_feature(enable = "sse2")]
+    #[inline]
+    pub(super) fn four_times_eight_digits([a, b, c, d]: [u64; 4]) -> [u32; 4] {
         let fours = _mm_packs_epi32(fours(Lanes { low: a, high: b }), fours(Lanes { low: c, high: d }));
         let eights = _mm_madd_epi16(fours, _mm_set1_epi32(1 << 16 | 10_000));
         let low = _mm_cvtsi128_si64(eights) as u64;
@@ -140,13 +157,23 @@ mod sse2 {
 
     #[target_feature(enable = "sse2")]
     #[inline]
+    pub(super) fn two_times_eight_digits([a, b]: [u64; 2]) -> [u32; 2] {
+        let fours = fours(Lanes { low: a, high: b });
+        let eights = _mm_madd_epi16(_mm_packs_epi32(fours, fours), _mm_set1_epi32(1 << 16 | 10_000));
+        let eights = _mm_cvtsi128_si64(eights) as u64;
+        [eights as u32, (eights >> 32) as u32]
+    }
+
+    #[target_feature(enable = "sse2")]
+    #[inline]
     pub(super) fn string_stops(lanes: Lanes) -> u32 {
         let bytes = vector(lanes);
-        let quotes = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'"' as i8));
         let backslashes = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'\\' as i8));
-        // A byte is at most 0x1f exactly if the smaller of both is the byte.
-        let controls = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
-        _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quotes, backslashes), controls)) as u32
+        // With this bit turned the quote is 0x20 and the control characters are still those below. A byte is at most
+        // 0x20 exactly if the smaller of both is the byte.
+        let turned = _mm_xor_si128(bytes, _mm_set1_epi8(2));
+        let others = _mm_cmpeq_epi8(_mm_min_epu8(turned, _mm_set1_epi8(0x20)), turned);
+        _mm_movemask_epi8(_mm_or_si128(backslashes, others)) as u32
     }
 }
 
@@ -180,6 +207,7 @@ mod tests {
                 u64::from_le_bytes(text.try_into().unwrap())
             });
             prop_assert_eq!(four_times_eight_digits(digits), numbers);
+            prop_assert_eq!(two_times_eight_digits([digits[0], digits[1]]), [numbers[0], numbers[1]]);
             prop_assert_eq!(digits.map(eight_digits_plain), numbers);
         }
     }
