@@ -136,7 +136,7 @@ impl Client {
         self.poll.poll(&mut self.events, Some(patience)).unwrap();
         assert!(!self.events.is_empty(), "nothing happened in {PATIENCE:?}, in state {:?}", self.link.state());
         for event in &self.events {
-            self.more |= event.is_readable();
+            self.more = true;
             self.link.ready(event.is_readable(), event.is_writable(), event.is_read_closed())?;
         }
         Ok(())
@@ -611,6 +611,7 @@ fn a_server_that_does_not_read_fills_the_buffer_and_nothing_else() {
     assert_eq!(error, NetError::SendBufferFull { limit_bytes: 256 * 1024 });
     assert_eq!(client.link.state(), LinkState::Open);
     assert!(client.link.wants_write());
+    assert!(!format!("{:?}", client.link).contains("120, 120"));
     send.send(()).unwrap();
     while client.link.wants_write() {
         client.turn().unwrap();
@@ -667,6 +668,10 @@ impl Browser {
 
     fn ask(&mut self, request: &HttpRequest<'_>) -> Result<(u16, String), NetError> {
         self.link.request(request)?;
+        self.answer()
+    }
+
+    fn answer(&mut self) -> Result<(u16, String), NetError> {
         loop {
             while self.more {
                 self.more = self.link.fill()?.maybe_more;
@@ -682,7 +687,7 @@ impl Browser {
         self.poll.poll(&mut self.events, Some(PATIENCE)).unwrap();
         assert!(!self.events.is_empty(), "nothing happened in {PATIENCE:?}, in state {:?}", self.link.state());
         for event in &self.events {
-            self.more |= event.is_readable();
+            self.more = true;
             self.link.ready(event.is_readable(), event.is_writable(), event.is_read_closed())?;
         }
         Ok(())
@@ -725,6 +730,9 @@ fn requests_follow_each_other_on_one_connection() {
         assert_eq!(browser.ask(&order), Ok((400, "nope".to_owned())));
         assert!(!browser.link.reusable());
         assert!(matches!(browser.link.request(&order), Err(NetError::Misuse(_))));
+        // Neither the key nor the order can be printed, as text or as numbers.
+        let shown = format!("{:?}", browser.link);
+        assert!(!shown.contains("secret") && !shown.contains("115, 101, 99"), "{shown}");
         drop(browser);
         thread.join().unwrap();
     }
@@ -966,3 +974,49 @@ fn no_wake_up_is_lost() {
 trait Duplex: Read + Write {}
 
 impl<T: Read + Write> Duplex for T {}
+
+#[test]
+fn an_answer_that_comes_with_the_end_of_the_tls_handshake_is_read() {
+    let authority = Authority::new();
+    let mut tls = authority.server("127.0.0.1", |_| {});
+    Arc::get_mut(&mut tls).unwrap().send_half_rtt_data = true;
+    let (addr, thread) = server(move |mut stream| {
+        let mut connection = ServerConnection::new(tls).unwrap();
+        connection.read_tls(&mut stream).unwrap();
+        connection.process_new_packets().unwrap();
+        connection.writer().write_all(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n").unwrap();
+        let mut flight = Vec::new();
+        while connection.wants_write() {
+            connection.write_tls(&mut flight).unwrap();
+        }
+        stream.write_all(&flight).unwrap();
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let error = refusal(addr, &format!("wss://{addr}/"), &config(&authority.roots()));
+    assert_eq!(error, NetError::Upgrade { status: 503, retry_after_s: None, detail: "".into() });
+    thread.join().unwrap();
+}
+
+#[test]
+fn an_answer_is_read_although_the_request_could_not_be_sent_in_full() {
+    let (addr, thread) = server(|mut stream| {
+        read_head(&mut stream);
+        stream.write_all(b"HTTP/1.1 413 Too Large\r\nContent-Length: 5\r\n\r\nsorry").unwrap();
+        // The answer has time to arrive. Then what was not read makes the kernel reset the connection.
+        thread::sleep(Duration::from_millis(50));
+    });
+    let mut config = config(&TlsRoots::default());
+    config.http.request_bytes_max = 64 << 20;
+    let mut browser = Browser::open(addr, "http", &config);
+    let body = vec![b'x'; 32 << 20];
+    let request = HttpRequest { method: Method::Post, target: "/", headers: &[], body: &body };
+    browser.link.request(&request).unwrap();
+    let all = browser.link.buffered_out();
+    while browser.link.buffered_out() == all {
+        browser.turn().unwrap();
+    }
+    thread.join().unwrap();
+    assert!(browser.link.buffered_out() > 0, "the request went out in full");
+    assert_eq!(browser.answer(), Ok((413, "sorry".to_owned())));
+    assert!(!browser.link.reusable());
+}

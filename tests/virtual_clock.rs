@@ -12,7 +12,7 @@ use wirebook::book::BookState;
 use wirebook::engine::{Backoff, Config};
 use wirebook::model::{FeedId, FeedState, Timeframe};
 use wirebook::sim::faults::Script;
-use wirebook::sim::{self, VenueKind};
+use wirebook::sim::{self, SnapshotMix, VenueKind};
 use wirebook::venue::Channel;
 use world::{SECOND, World};
 
@@ -21,6 +21,7 @@ fn sim(seed: u64, script: Script) -> sim::Config {
     let mut config = sim::Config::new(VenueKind::Binance).with_symbols(3);
     config.seed = seed;
     config.levels = 20;
+    config.snapshot = SnapshotMix::TRYING;
     config.script = script;
     config
 }

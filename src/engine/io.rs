@@ -20,6 +20,7 @@ use crate::net::http::{self, HttpLink, HttpRequest};
 use crate::net::link::{LinkState, WsLink};
 use crate::net::url::Url;
 use crate::net::ws::Message;
+use crate::sys::Failure;
 use crate::sys::clock::Clock;
 use crate::venue::{Method, Reply};
 
@@ -73,6 +74,8 @@ pub(crate) struct Io {
     net: NetConfig,
     rng: fastrand::Rng,
     frames_per_poll_max: u32,
+    /// Socket options that were refused, each once.
+    failures: Vec<Failure>,
 }
 
 enum Socket {
@@ -123,7 +126,13 @@ impl Io {
             net,
             rng: fastrand::Rng::with_seed(seed),
             frames_per_poll_max: frames_per_poll_max.max(1),
+            failures: Vec::new(),
         })
+    }
+
+    /// Socket options that were refused, each once.
+    pub(crate) fn failures(&self) -> &[Failure] {
+        &self.failures
     }
 
     /// True if there is work that no event will announce.
@@ -264,6 +273,12 @@ impl Io {
                 .registry()
                 .register(ws.source(), token, interest)
                 .map_err(|error| NetError::Os { what: "register a socket", kind: error.kind() })?;
+            for failure in ws.failures() {
+                if !self.failures.iter().any(|known| known.what == failure.what) {
+                    log::warn!("{failure}");
+                    self.failures.push(*failure);
+                }
+            }
             entry.insert(Socket::Ws { link, ws: Box::new(ws), up: false });
             Ok(token.0)
         });
@@ -521,7 +536,6 @@ impl Io {
         work: &mut Work,
     ) {
         let Some(Socket::Http { http, request, .. }) = self.sockets.get_mut(at) else { return };
-        sink.read_began(Stamp::default());
         let mut outcome = http.ready(readable, writable, closed).map(|_| ());
         let mut more = outcome.is_ok();
         let mut reads = 0;
@@ -619,8 +633,7 @@ impl Io {
 
 /// A sink that also takes the stamp of the read that its messages came with.
 pub(crate) trait StampedSink: Sink {
-    /// The messages that follow came with the read that began at `received`; the default stamp if they are answers to
-    /// requests.
+    /// The messages that follow came with the read that began at `received`.
     fn read_began(&mut self, received: Stamp);
 
     /// That read is over: its bytes lie decrypted.

@@ -93,9 +93,10 @@ impl Engine {
     /// [`ErrorKind::System`] if no epoll instance or no helper thread can be had; [`ErrorKind::NetworkError`] if the
     /// given certificate authorities cannot be read.
     pub fn new(config: EngineConfig) -> Result<Engine, Error> {
-        let failures = config.host.apply();
         let net = config.net().map_err(|error| io::of_net(&error))?;
+        // Before the thread is pinned: its helper for DNS would inherit the core and starve there.
         let io = Io::new(net, config.core.frames_per_poll_max, config.core.seed)?;
+        let failures = config.host.apply();
         Ok(Engine {
             measure: config.core.metrics,
             core: Core::new(config.core),
@@ -110,9 +111,9 @@ impl Engine {
         })
     }
 
-    /// What the operating system did not let us do.
-    pub fn failures(&self) -> &[Failure] {
-        &self.failures
+    /// What the operating system did not let us do for the thread, and for the sockets made so far; each once.
+    pub fn failures(&self) -> impl Iterator<Item = &Failure> {
+        self.failures.iter().chain(self.io.failures())
     }
 
     /// The present time on both clocks.
@@ -751,8 +752,7 @@ struct EngineSink<'a, H> {
     /// Empty when nothing is measured.
     metric_ids: &'a [MetricId],
     clock: &'a Clock,
-    /// When the read began that the present message came with, and when its bytes lay decrypted. 0 outside of streams:
-    /// what an answer to a request leads to is not measured.
+    /// When the read began that the present message came with, and when its bytes lay decrypted.
     received: Mono,
     filled: Mono,
 }
@@ -771,9 +771,6 @@ impl<H: Handler> Sink for EngineSink<'_, H> {
     #[inline]
     fn stage(&mut self, metric: u32, stage: Stage) {
         let Some(id) = self.metric_ids.get(metric as usize) else { return };
-        if self.received == Mono(0) {
-            return;
-        }
         if stage == Stage::Parsed {
             self.metrics.add(*id, Counter::Messages, 1);
             self.metrics.record(*id, Stage::Decrypted, self.filled.since_ns(self.received));

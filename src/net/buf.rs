@@ -4,8 +4,8 @@ use super::error::NetError;
 
 /// Bytes waiting to be sent, with a limit that is never exceeded.
 ///
-/// Memory is taken at the start and grows, by doubling, only when a peer reads slowly; it never exceeds the limit.
-#[derive(Debug)]
+/// Memory is taken at the start and grows, by doubling, only when a peer reads slowly. `Debug` shows sizes and no content,
+/// because requests and logins wait here.
 pub struct OutBuf {
     bytes: Vec<u8>,
     start: usize,
@@ -102,6 +102,12 @@ impl OutBuf {
     }
 }
 
+impl std::fmt::Debug for OutBuf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "OutBuf({} of {} bytes)", self.len(), self.limit_bytes)
+    }
+}
+
 /// Where decrypted bytes go: the buffer of the WebSocket reader or of the HTTP reader.
 pub trait PlainBuf {
     /// The free part of the buffer, at least `need` bytes where possible. It may be shorter, and is empty when the owner
@@ -112,8 +118,7 @@ pub trait PlainBuf {
     fn filled(&mut self, n: usize);
 }
 
-/// A plain reading buffer of fixed size.
-#[derive(Debug)]
+/// A plain reading buffer of fixed size. `Debug` shows sizes and no content.
 pub struct InBuf {
     bytes: Box<[u8]>,
     start: usize,
@@ -138,6 +143,12 @@ impl InBuf {
             self.start = 0;
             self.end = 0;
         }
+    }
+}
+
+impl std::fmt::Debug for InBuf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "InBuf({} of {} bytes)", self.unread().len(), self.bytes.len())
     }
 }
 

@@ -96,8 +96,7 @@ impl std::fmt::Debug for HttpRequest<'_> {
     }
 }
 
-/// A complete response, lent until the next request.
-#[derive(Debug)]
+/// A complete response, lent until the next request. `Debug` shows neither values of headers nor the body.
 pub struct HttpResponse<'a> {
     /// The status, 200 to 999.
     pub status: u16,
@@ -105,6 +104,12 @@ pub struct HttpResponse<'a> {
     pub headers: Headers<'a>,
     /// The body. It is the link's own buffer: take what is needed, and leave the memory for the next response.
     pub body: &'a mut Vec<u8>,
+}
+
+impl std::fmt::Debug for HttpResponse<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {:?}, body of {} bytes", self.status, self.headers, self.body.len())
+    }
 }
 
 /// The headers of a response.
@@ -147,8 +152,7 @@ impl std::fmt::Debug for Headers<'_> {
     }
 }
 
-/// Reads one response after the other out of a stream of bytes. See the [module](self).
-#[derive(Debug)]
+/// Reads one response after the other out of a stream of bytes. See the [module](self). `Debug` shows no content.
 pub struct ResponseReader {
     limits: HttpLimits,
     expect: Expect,
@@ -159,6 +163,16 @@ pub struct ResponseReader {
     keep_alive: bool,
     interim: u32,
     trailer_bytes: usize,
+}
+
+impl std::fmt::Debug for ResponseReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ResponseReader")
+            .field("expect", &self.expect)
+            .field("status", &self.status)
+            .field("body_len", &self.body.len())
+            .finish_non_exhaustive()
+    }
 }
 
 /// What comes next.
@@ -487,6 +501,8 @@ pub struct HttpLink {
     out: OutBuf,
     reader: ResponseReader,
     state: HttpState,
+    /// A failed write; reported when everything received before it has been read, because that may be an answer.
+    send_error: Option<NetError>,
 }
 
 /// What an HTTP link is waiting for.
@@ -520,6 +536,7 @@ impl HttpLink {
             out: OutBuf::new(2 * 1024, config.http.request_bytes_max),
             reader: ResponseReader::new(config.http),
             state: HttpState::Connecting,
+            send_error: None,
         })
     }
 
@@ -581,6 +598,9 @@ impl HttpLink {
 
     /// Handles an event. `read_closed` says that the peer has closed its side.
     ///
+    /// A failed write is no error yet: [`fill`](Self::fill) has to be called, because the server may have answered before it
+    /// stopped listening, and reports it after that.
+    ///
     /// # Errors
     /// Whatever ended the connection.
     pub fn ready(&mut self, _readable: bool, writable: bool, read_closed: bool) -> Result<LinkState, NetError> {
@@ -590,7 +610,10 @@ impl HttpLink {
         let result = match self.state {
             HttpState::Connecting => self.advance(),
             HttpState::Closed => Ok(()),
-            _ if writable => self.flush(),
+            _ if writable && self.send_error.is_none() => {
+                self.send_error = self.flush().err();
+                Ok(())
+            }
             _ => Ok(()),
         };
         if let Err(error) = result {
@@ -674,11 +697,17 @@ impl HttpLink {
             return Ok(());
         }
         self.state = if self.out.is_empty() { HttpState::Idle } else { HttpState::Awaiting };
-        self.flush()
+        self.send_error = self.flush().err();
+        Ok(())
     }
 
     fn receive(&mut self) -> Result<Fill, NetError> {
         let recv = self.stream.recv(&mut self.input)?;
+        if recv.bytes == 0
+            && let Some(error) = self.send_error.take()
+        {
+            return Err(error);
+        }
         if self.state == HttpState::Awaiting {
             let used = self.reader.offer(self.input.unread())?;
             self.input.consume(used);
@@ -827,6 +856,7 @@ mod tests {
         assert!(kept("HTTP/1.1 200 OK\r\n"));
         assert!(!kept("HTTP/1.1 200 OK\r\nConnection: Close\r\n"));
         assert!(!kept("HTTP/1.1 200 OK\r\nConnection: x, close\r\n"));
+        assert!(!kept("HTTP/1.1 200 OK\r\nConnection: close, x\r\nConnection: y\r\n"));
         assert!(!kept("HTTP/1.0 200 OK\r\n"));
         assert!(kept("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n"));
         assert!(!kept("HTTP/1.0 200 OK\r\nConnection: keep-alive, close\r\n"));
@@ -890,13 +920,14 @@ mod tests {
     #[test]
     fn headers_are_found_in_any_case_and_not_printed() {
         let mut reader = ResponseReader::new(LIMITS);
-        reader.offer(b"HTTP/1.1 429 Slow\r\nRetry-After: 17\r\nX-Secret: abc\r\nContent-Length: 0\r\n\r\n").unwrap();
+        reader.offer(b"HTTP/1.1 429 Slow\r\nRetry-After: 17\r\nX-Secret: abc\r\nContent-Length: 3\r\n\r\nabc").unwrap();
         let response = reader.response();
         assert_eq!(response.headers.number("retry-after"), Some(17));
         assert_eq!(response.headers.value("X-SECRET"), Some(&b"abc"[..]));
         assert_eq!(response.headers.value("x-none"), None);
         assert_eq!(response.headers.iter().count(), 3);
-        assert!(!format!("{response:?}").contains("abc"));
+        assert_eq!(format!("{response:?}"), "429 [\"Retry-After\", \"X-Secret\", \"Content-Length\"], body of 3 bytes");
+        assert!(!format!("{reader:?}").contains("[97"));
         let request =
             HttpRequest { method: Method::Get, target: "/a?signature=abc", headers: &[("key", "abc")], body: b"abc" };
         assert_eq!(format!("{request:?}"), "GET /a");

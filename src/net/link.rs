@@ -116,6 +116,9 @@ impl WsLink {
 
     /// Handles an event. `read_closed` says that the peer has closed its side.
     ///
+    /// A failed write on an open link is no error yet: [`fill`](Self::fill) has to be called, because the server's reason
+    /// for closing may wait to be read, and reports it after that.
+    ///
     /// # Errors
     /// Whatever ended the connection; the state is then [`LinkState::Closed`].
     pub fn ready(&mut self, _readable: bool, writable: bool, read_closed: bool) -> Result<LinkState, NetError> {
@@ -126,7 +129,10 @@ impl WsLink {
             LinkState::Connecting | LinkState::ProxyHandshake | LinkState::TlsHandshake | LinkState::Upgrading => {
                 self.advance()
             }
-            LinkState::Open | LinkState::Closing if writable => self.flush(),
+            LinkState::Open | LinkState::Closing if writable && self.send_error.is_none() => {
+                self.send_error = self.flush().err();
+                Ok(())
+            }
             LinkState::Open | LinkState::Closing | LinkState::Closed => Ok(()),
         };
         if let Err(error) = result {
@@ -183,10 +189,8 @@ impl WsLink {
             return Ok(None);
         }
         let found = self.ws.find();
-        if self.ws.out_len() > 0
-            && let Err(error) = self.flush()
-        {
-            self.send_error = Some(error);
+        if self.ws.out_len() > 0 && self.send_error.is_none() {
+            self.send_error = self.flush().err();
         }
         if self.ws.is_over() {
             self.state = LinkState::Closing;
@@ -321,7 +325,8 @@ impl WsLink {
         if self.state != LinkState::Upgrading {
             return Ok(());
         }
-        self.flush()?;
+        // Also when this fails the server may have answered, to say why it does not listen.
+        let flushed = self.flush();
         loop {
             let recv = self.stream.recv(&mut self.ws)?;
             match self.upgrade.offer(self.ws.unread(), recv.end.is_some())? {
@@ -333,7 +338,7 @@ impl WsLink {
                 Offered::Incomplete => match recv.end {
                     Some(End::Clean) => return Err(NetError::Eof(EofKind::Closed)),
                     Some(End::Truncated) => return Err(NetError::Eof(EofKind::Truncated)),
-                    None if !recv.maybe_more => return Ok(()),
+                    None if !recv.maybe_more => return flushed,
                     None => {}
                 },
             }

@@ -375,8 +375,6 @@ impl Stream {
             return Ok(0);
         }
         let sealed = tls.seal(plain, &mut self.cipher_out)?;
-        // A record that arrived in between had to be taken out of the way.
-        self.backlog |= tls.has_rest();
         flush(&self.socket, &mut self.cipher_out)?;
         Ok(sealed)
     }

@@ -168,11 +168,6 @@ impl Tls {
         self.peer_closed
     }
 
-    /// Whether plain text waits that found no room, or was in the way of sealing.
-    pub fn has_rest(&self) -> bool {
-        !self.rest.is_empty()
-    }
-
     /// Advances the handshake with the ciphertext that is there; what is to be sent goes to `out`.
     ///
     /// # Errors
@@ -333,7 +328,7 @@ impl Tls {
     /// A full buffer in which nothing can be processed would stay full for ever.
     fn check_progress(&self) -> Result<(), NetError> {
         if self.start == 0 && self.end == self.cipher.len() && self.rest.is_empty() {
-            return Err(fault(TlsFault::Record, "a handshake message of more than 64 KiB"));
+            return Err(fault(TlsFault::Record, "a handshake message of more than fits into the buffer"));
         }
         Ok(())
     }
@@ -624,6 +619,23 @@ mod tests {
     }
 
     #[test]
+    fn plain_text_that_comes_with_the_end_of_the_handshake_is_delivered() {
+        let (client, mut server) = configs(&[&rustls::version::TLS13]);
+        Arc::get_mut(&mut server).unwrap().send_half_rtt_data = true;
+        let mut pair = Pair::new(&client, &server);
+        pair.client.handshake(&mut pair.out).unwrap();
+        pair.client_sends();
+        pair.server_writes(b"early");
+        pair.deliver(usize::MAX);
+        assert_eq!(pair.client.handshake(&mut pair.out), Ok(true));
+        let mut plain = InBuf::new(100);
+        assert_eq!(pair.client.open(&mut plain, &mut pair.out), Ok(Opened { bytes: 5, more: false }));
+        assert_eq!(plain.unread(), b"early");
+        assert_eq!(pair.client.seal(b"back", &mut pair.out), Ok(4));
+        assert_eq!(pair.server_reads(), b"back");
+    }
+
+    #[test]
     fn sealing_stops_where_the_out_buffer_is_full() {
         let mut pair = Pair::established(&[&rustls::version::TLS13]);
         let plain: Vec<u8> = (0..100_000_u32).map(|i| i as u8).collect();
@@ -703,32 +715,41 @@ mod tests {
 
     #[test]
     fn a_handshake_that_never_ends_is_cut() {
-        let (client, _) = configs(&BOTH);
-        let mut tls = Tls::start(&client, "a.test").unwrap();
-        let mut out = OutBuf::new(1024, CIPHER_BYTES);
-        tls.handshake(&mut out).unwrap();
-        // A handshake message of the greatest length, in records of the greatest length.
-        let mut stream = Vec::new();
-        let mut body = vec![2, 0xFF, 0xFF, 0xFF];
-        body.resize(RECORD_BYTES_MAX, 0);
-        for _ in 0..20 {
-            stream.extend([22, 3, 3, 0x40, 0x00]);
-            stream.extend(&body);
-            body.fill(0);
+        // A handshake message of the greatest length in records of the greatest length, and one of an allowed length in
+        // records of one byte, of which the headers fill the buffer.
+        for (header, record, part) in
+            [([2, 0xFF, 0xFF, 0xFF], RECORD_BYTES_MAX, ""), ([2, 0x00, 0xFF, 0x00], 1, "more than fits")]
+        {
+            let (client, _) = configs(&BOTH);
+            let mut tls = Tls::start(&client, "a.test").unwrap();
+            let mut out = OutBuf::new(1024, CIPHER_BYTES);
+            tls.handshake(&mut out).unwrap();
+            let mut message = header.to_vec();
+            message.resize(400_000, 0);
+            let mut stream = Vec::new();
+            for body in message.chunks(record) {
+                stream.extend([22, 3, 3]);
+                stream.extend((body.len() as u16).to_be_bytes());
+                stream.extend(body);
+            }
+            let error = cut_short(&mut tls, &stream, &mut out);
+            assert!(matches!(error, NetError::Tls { .. }) && error.to_string().contains(part), "{error}");
         }
-        let mut rest = &stream[..];
-        let error = loop {
+    }
+
+    fn cut_short(tls: &mut Tls, stream: &[u8], out: &mut OutBuf) -> NetError {
+        let mut rest = stream;
+        loop {
             let space = tls.cipher_spare();
             let n = rest.len().min(space.len());
             assert!(n > 0, "no room and no error");
             space[..n].copy_from_slice(&rest[..n]);
             rest = &rest[n..];
             tls.cipher_filled(n);
-            if let Err(error) = tls.handshake(&mut out) {
-                break error;
+            if let Err(error) = tls.handshake(out) {
+                return error;
             }
-        };
-        assert!(matches!(error, NetError::Tls { .. }), "{error}");
+        }
     }
 
     #[test]

@@ -91,8 +91,7 @@ pub enum Message<'a> {
     },
 }
 
-/// The client's end of one WebSocket. See the [module](self).
-#[derive(Debug)]
+/// The client's end of one WebSocket. See the [module](self). `Debug` shows no content.
 pub struct Ws {
     /// `usable()` bytes for data and [`PADDING_BYTES`] behind them.
     buf: Vec<u8>,
@@ -538,6 +537,16 @@ impl Ws {
     }
 }
 
+impl std::fmt::Debug for Ws {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ws")
+            .field("life", &self.life)
+            .field("unread", &self.unread().len())
+            .field("out", &self.out)
+            .finish_non_exhaustive()
+    }
+}
+
 impl PlainBuf for Ws {
     fn spare(&mut self, need: usize) -> &mut [u8] {
         if self.pos == self.end && self.message.is_none() {
@@ -797,6 +806,10 @@ mod tests {
             (frame(0x88, b"x"), 1002),
             (frame(0x88, &1005_u16.to_be_bytes()), 1002),
             (frame(0x88, &999_u16.to_be_bytes()), 1002),
+            (frame(0x88, &1004_u16.to_be_bytes()), 1002),
+            (frame(0x88, &1006_u16.to_be_bytes()), 1002),
+            (frame(0x88, &1015_u16.to_be_bytes()), 1002),
+            (frame(0x88, &2999_u16.to_be_bytes()), 1002),
             (frame(0x88, &5000_u16.to_be_bytes()), 1002),
             (frame(0x88, b"\x03\xe8\xff"), 1007),
             (vec![0x81, 126, 0, 125], 1002),
@@ -809,13 +822,31 @@ mod tests {
             (vec![0x82, 127, 0x7F, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF], 1009),
         ] {
             let shown = &bytes[..bytes.len().min(12)];
-            let mut ws = ws(TextCheck::Strict);
-            // Nothing behind the fault counts any more.
-            let got = feed(&mut ws, &[bytes.clone(), frame(0x81, b"more")].concat(), &[usize::MAX]);
-            assert!(matches!(&got[..], [Got::Error(_)]), "{shown:x?} gave {got:?}");
-            assert_eq!(sent(&mut ws), [(CLOSE, u16::to_be_bytes(code).to_vec())], "{shown:x?}");
-            assert!(ws.is_over());
-            assert!(ws.send_text(b"x").is_err());
+            for check in [TextCheck::Strict, TextCheck::Trusted] {
+                if check == TextCheck::Trusted && code == 1007 && bytes[0] == 0x81 {
+                    continue;
+                }
+                let mut ws = ws(check);
+                // Nothing behind the fault counts any more.
+                let got = feed(&mut ws, &[bytes.clone(), frame(0x81, b"more")].concat(), &[usize::MAX]);
+                assert!(matches!(&got[..], [Got::Error(_)]), "{shown:x?} gave {got:?}");
+                assert_eq!(sent(&mut ws), [(CLOSE, u16::to_be_bytes(code).to_vec())], "{shown:x?}");
+                assert!(ws.is_over());
+                assert!(ws.send_text(b"x").is_err());
+            }
+        }
+    }
+
+    #[test]
+    fn the_limit_holds_for_small_messages_too() {
+        for check in [TextCheck::Strict, TextCheck::Trusted] {
+            for (limit, len) in [(100, 101), (1000, 1001)] {
+                let mut ws =
+                    Ws::new(WsLimits { message_bytes_max: limit, text_check: check, ..WsLimits::default() }, 1);
+                let good = vec![b'x'; limit];
+                let got = feed_all(&mut ws, &[frame(0x81, &good), frame(0x81, &vec![b'x'; len])]);
+                assert_eq!(got, [Got::Text(good), Got::Error(NetError::MessageTooBig { limit_bytes: limit })]);
+            }
         }
     }
 

@@ -197,7 +197,10 @@ impl Scale {
         let predicted_ns = i64::try_from(predicted.mono_ns).unwrap_or(i64::MAX);
         let error_ns = sample.mono_ns.saturating_add(self.offset_ns).saturating_sub(predicted_ns);
         let interval_ns = sample.mono_ns.saturating_sub(self.before.mono_ns);
-        if error_ns.abs() > DRIFT_NS_MAX || sample.ticks <= self.before.ticks {
+        // NTP changes the rate by 500 ppm at most.
+        let believable = |rate: &Rate| rate.abs_diff(self.true_rate) <= self.true_rate / 1_000;
+        let measured = rate(self.before, sample).filter(believable);
+        let Some(rate) = measured.filter(|_| error_ns.abs() <= DRIFT_NS_MAX) else {
             self.jumps += 1;
             if error_ns > 0 {
                 self.mono_ns = predicted.mono_ns.saturating_add_signed(error_ns);
@@ -207,17 +210,20 @@ impl Scale {
                 self.offset_ns = self.offset_ns.saturating_sub(error_ns);
             }
             self.mono_rate = self.true_rate;
-        } else {
-            self.jumps = 0;
-            if let Some(rate) = rate(self.before, sample) {
-                self.true_rate = rate;
-            }
-            self.mono_ns = predicted.mono_ns;
-            let correction = i128::from(self.true_rate) * i128::from(error_ns) / i128::from(interval_ns.max(1));
-            // At least half speed, at most double: the stamp goes forward whatever the kernel says.
-            let half = i128::from(self.true_rate / 2);
-            self.mono_rate = (i128::from(self.true_rate) + correction.clamp(-half, 2 * half)) as Rate;
-        }
+            self.begin_at(sample);
+            return;
+        };
+        self.jumps = 0;
+        self.true_rate = rate;
+        self.mono_ns = predicted.mono_ns;
+        let correction = i128::from(self.true_rate) * i128::from(error_ns) / i128::from(interval_ns.max(1));
+        // At least half speed, at most three times it: the stamp goes forward whatever the kernel says.
+        let half = i128::from(self.true_rate / 2);
+        self.mono_rate = (i128::from(self.true_rate) + correction.clamp(-half, 4 * half)) as Rate;
+        self.begin_at(sample);
+    }
+
+    fn begin_at(&mut self, sample: Sample) {
         self.ticks = sample.ticks;
         self.wall_ns = sample.wall_ns;
         self.before = sample;
@@ -361,6 +367,34 @@ mod tests {
         scale.adjust(sample);
         assert_eq!(scale.jumps, 0);
         assert!((scale.at(sample.ticks).mono_ns as i64 - sample.mono_ns - scale.offset_ns).abs() < 10);
+    }
+
+    #[test]
+    fn a_large_error_over_a_short_interval_does_not_turn_it_round() {
+        for ppm in [-900, 900] {
+            let mut world = World::new();
+            let mut scale = Scale::new(world.sample, world.pass(10_000, 0)).unwrap();
+            // Off by 0.9 ms, which is found out, and then the next comparison comes too soon to have made up for it.
+            scale.adjust(world.pass(1_000_000, ppm));
+            let sample = world.pass(100, ppm);
+            let before = scale.at(sample.ticks).mono_ns;
+            scale.adjust(sample);
+            let passed_us = (scale.at(sample.ticks + 1_000 * TICKS_PER_US).mono_ns - before) / 1_000;
+            // At half speed, at three times the speed: a millisecond on the counter.
+            assert!((passed_us as i64 - if ppm < 0 { 500 } else { 3_000 }).abs() < 5, "{passed_us}");
+        }
+    }
+
+    #[test]
+    fn a_rate_that_cannot_be_is_not_believed() {
+        let mut world = World::new();
+        let mut scale = Scale::new(world.sample, world.pass(10_000, 0)).unwrap();
+        let rate = scale.true_rate;
+        world.sample.mono_ns += 500_000;
+        scale.adjust(world.pass(10_000, 0));
+        assert_eq!((scale.true_rate, scale.jumps), (rate, 1));
+        scale.adjust(world.pass(1_000_000, 400));
+        assert!(scale.true_rate > rate && scale.jumps == 0);
     }
 
     #[test]

@@ -24,9 +24,11 @@ pub struct SocketOptions {
     pub send_buffer_bytes: Option<u32>,
     /// Poll the network card this long in a read that finds nothing, in microseconds (`SO_BUSY_POLL`).
     pub busy_poll_us: Option<u32>,
-    /// Prefer busy polling over interrupts (`SO_PREFER_BUSY_POLL`).
+    /// Prefer busy polling over interrupts (`SO_PREFER_BUSY_POLL`). Both take effect only where a read finds the socket
+    /// empty and may wait; a loop over `epoll_wait` with no timeout never does.
     pub prefer_busy_poll: bool,
-    /// Ask for this connection's packets on that CPU (`SO_INCOMING_CPU`).
+    /// Note that this connection's packets are expected on that CPU (`SO_INCOMING_CPU`). It chooses among listening
+    /// sockets; it moves no packets of a client's connection, which is the business of the card's queues.
     pub incoming_cpu: Option<u32>,
     /// Give up when data we sent is not acknowledged for so long, in milliseconds (`TCP_USER_TIMEOUT`).
     pub user_timeout_ms: Option<u32>,
@@ -36,7 +38,7 @@ pub struct SocketOptions {
     pub priority: Option<u32>,
     /// Let the kernel probe an idle connection after so many seconds (`SO_KEEPALIVE`, `TCP_KEEPIDLE`).
     pub keep_alive_s: Option<u32>,
-    /// Have the kernel stamp what arrives (`SO_TIMESTAMPING`); see [`recv_stamped`].
+    /// Have the kernel stamp what arrives (`SO_TIMESTAMPING`); see [`recv_stamped`]. A connection sets it by its read mode.
     pub receive_stamps: bool,
     /// Connect from this address of ours.
     pub source: Option<IpAddr>,

@@ -28,7 +28,9 @@ pub fn cores() -> Vec<usize> {
 /// # Errors
 /// When there is no such core, or this process may not use it.
 pub fn pin_to_core(core: usize) -> Result<(), Failure> {
-    if cores().contains(&core) && core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
+    // Whether the core is in the present mask says nothing: an isolated core is not, and may be used all the same.
+    // The kernel's set of cores has a fixed size.
+    if core < libc::CPU_SETSIZE as usize && core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
         return Ok(());
     }
     Err(Failure {

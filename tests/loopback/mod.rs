@@ -8,13 +8,14 @@ use wirebook::model::{FeedId, VenueId};
 use wirebook::sim::faults::Script;
 use wirebook::sim::market::{Side, fingerprint_level};
 use wirebook::sim::server::{Server, ServerConfig};
-use wirebook::sim::{self, VenueKind};
+use wirebook::sim::{self, SnapshotMix, VenueKind};
 use wirebook::{Engine, EngineConfig, VenueConfig};
 
 /// A venue with small books, so that no snapshot is cut and whole books can be compared.
 pub fn sim(symbols: usize, script: &str) -> sim::Config {
     let mut config = sim::Config::new(VenueKind::Binance).with_symbols(symbols);
     config.levels = 20;
+    config.snapshot = SnapshotMix::TRYING;
     config.script = Script::parse(script).unwrap();
     config
 }

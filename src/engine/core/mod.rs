@@ -114,6 +114,15 @@ pub trait Sink {
     }
 }
 
+/// A sink for what came by REST: its times would tell nothing about the stream.
+pub(super) struct Untimed<'a, S>(pub(super) &'a mut S);
+
+impl<S: Sink> Sink for Untimed<'_, S> {
+    fn update(&mut self, update: &Update<'_>) {
+        self.0.update(update);
+    }
+}
+
 /// A sink that forgets everything.
 #[derive(Debug, Default)]
 pub struct NoSink;

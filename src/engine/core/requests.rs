@@ -1,6 +1,8 @@
 //! REST: snapshots, markets, status, and the limits of the venue.
 
-use super::{Command, Core, MarketList, NoSink, Pending, REQUESTS_IN_FLIGHT_MAX, RequestId, Sink, no_route, route_of};
+use super::{
+    Command, Core, MarketList, NoSink, Pending, REQUESTS_IN_FLIGHT_MAX, RequestId, Sink, Untimed, no_route, route_of,
+};
 use crate::engine::feed::{Announce, Data, Feed, SnapshotAsk, Todo};
 use crate::error::{Error, ErrorKind, Retry};
 use crate::market::Market;
@@ -203,7 +205,8 @@ impl Core {
                 };
                 let heard = self.feeds.at(id.slot).map_or(Mono(0), |feed| feed.heard);
                 let Some(item) = self.decoded.items.first() else { return };
-                self.feeds.on_item(&route, item, &self.decoded, None, now, None, &mut self.todo, sink);
+                let (decoded, todo) = (&self.decoded, &mut self.todo);
+                self.feeds.on_item(&route, item, decoded, None, now, None, todo, &mut Untimed(sink));
                 // The answer may have been long on its way: it says how things were when it was asked for.
                 if let Some(feed) = self.feeds.at_mut(id.slot) {
                     feed.heard = heard.max(sent);
