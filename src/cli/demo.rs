@@ -57,13 +57,14 @@ pub(crate) fn run(arguments: &Demo) -> Result<(), Failure> {
     load_markets(&mut engine, venue, &stop, None)?;
 
     let mut board = Board::default();
+    let depth = depth_for(engine.markets(venue).len())?;
     let symbols: Vec<(String, String)> = engine
         .markets(venue)
         .iter()
         .map(|market| (market.symbol.to_string(), market.venue_symbol.to_string()))
         .collect();
     for (symbol, venue_symbol) in symbols {
-        let feed = engine.watch_order_book(venue, &symbol, None)?;
+        let feed = engine.watch_order_book(venue, &symbol, Some(depth))?;
         board.rows.insert(feed, board.books.len());
         board.books.push(Watched {
             feed,
@@ -92,6 +93,16 @@ pub(crate) fn run(arguments: &Demo) -> Result<(), Failure> {
         outcome.write(&mut out)?;
     }
     outcome.judge()
+}
+
+/// The deepest snapshots for which the request weight of one minute suffices, with some to spare for repeats.
+fn depth_for(symbols: usize) -> Result<u16, Failure> {
+    match symbols {
+        0..=100 => Ok(1_000),
+        101..=200 => Ok(500),
+        201..=1_000 => Ok(100),
+        _ => Err(Failure::misuse("the venue's request weight serves at most 1000 symbols in a minute")),
+    }
 }
 
 /// The loop that a trading program would have: poll, and look at what came.
@@ -166,8 +177,7 @@ impl Handler for Board {
 }
 
 impl Board {
-    /// Sends the fingerprint of the next book that changed to be compared. A book that does not know all levels has no
-    /// fingerprint; it is compared at the end.
+    /// Sends the fingerprint of the next book that changed to be compared.
     fn check_next(&mut self, engine: &Engine, next: &mut usize, side: &SideThread) {
         for _ in 0..self.books.len() {
             *next = (*next + 1) % self.books.len();
@@ -177,10 +187,10 @@ impl Board {
             }
             row.changed = false;
             let Ok(book) = engine.book(row.feed) else { continue };
-            let known = book.last_known();
-            let whole = known.bids.edge().is_none() && known.asks.edge().is_none();
-            if let (true, true, Some(nonce)) = (book.is_live(), whole, book.nonce()) {
-                side.check(Arc::clone(&row.venue_symbol), nonce, fingerprint(book));
+            if let (true, Some(nonce)) = (book.is_live(), book.nonce()) {
+                let known = book.last_known();
+                let edges = (known.bids.edge(), known.asks.edge());
+                side.check(Check { symbol: Arc::clone(&row.venue_symbol), nonce, ours: fingerprint(book), edges });
                 return;
             }
         }
@@ -227,13 +237,34 @@ fn times_of(report: &Report, stage: Stage) -> Option<(&'static str, [u64; 3])> {
 // --- The third thread -------------------------------------------------------------------------------------------------
 
 enum Job {
-    /// The fingerprint of a book at an update number.
-    Check {
-        symbol: Arc<str>,
-        nonce: u64,
-        ours: u64,
-    },
+    Check(Check),
     Draw(Box<Picture>),
+}
+
+/// A book at an update number.
+struct Check {
+    symbol: Arc<str>,
+    nonce: u64,
+    ours: u64,
+    /// The worst price of each side up to which the book knows all levels; `None` if it knows all.
+    edges: (Option<i64>, Option<i64>),
+}
+
+impl Check {
+    /// What the fingerprint has to be, if the venue still remembers.
+    fn truth(&self, server: &Server) -> Option<u64> {
+        let whole = server.truth_at(&self.symbol, self.nonce);
+        if let (Some(whole), (None, None)) = (whole, self.edges)
+            && whole == self.ours
+        {
+            return Some(whole);
+        }
+        // Only up to an edge, or in the middle of one of the venue's events: rebuilt from its changes.
+        let mut truth = server.truth_levels_at(&self.symbol, self.nonce)?;
+        truth.bids.retain(|level| self.edges.0.is_none_or(|edge| level.0 >= edge));
+        truth.asks.retain(|level| self.edges.1.is_none_or(|edge| level.0 <= edge));
+        Some(truth.fingerprint())
+    }
 }
 
 struct Picture {
@@ -281,9 +312,9 @@ impl SideThread {
         SideThread { jobs, shared, thread }
     }
 
-    fn check(&self, symbol: Arc<str>, nonce: u64, ours: u64) {
+    fn check(&self, check: Check) {
         // Without room it goes unchecked: the engine does not wait.
-        let _ = self.jobs.try_send(Job::Check { symbol, nonce, ours });
+        let _ = self.jobs.try_send(Job::Check(check));
     }
 
     fn draw(&self, picture: Picture) {
@@ -309,17 +340,12 @@ fn work(jobs: &Receiver<Job>, server: &Server, shared: &Shared, silent: bool) {
     let (mut painter, mut progress) = (Painter::start(), Progress::start());
     for job in jobs {
         match job {
-            Job::Check { symbol, nonce, ours } => {
-                // A snapshot may lie within one of the venue's events; then the book is rebuilt from its changes.
-                let truth = server
-                    .truth_at(&symbol, nonce)
-                    .filter(|truth| *truth == ours)
-                    .or_else(|| server.truth_levels_at(&symbol, nonce).map(|truth| truth.fingerprint()));
-                let Some(truth) = truth else { continue };
+            Job::Check(check) => {
+                let Some(truth) = check.truth(server) else { continue };
                 shared.checked.fetch_add(1, Ordering::Relaxed);
-                if truth != ours {
+                if truth != check.ours {
                     shared.wrong.fetch_add(1, Ordering::Relaxed);
-                    super::say(format_args!("warning: {symbol} is wrong at {nonce}"));
+                    super::say(format_args!("warning: {} is wrong at {}", check.symbol, check.nonce));
                 }
             }
             Job::Draw(picture) => {
