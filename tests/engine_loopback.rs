@@ -140,6 +140,10 @@ fn wrong_input_gets_a_clear_answer() {
     let error =
         run.engine.add_venue_with("binance", VenueConfig::at("https://x", "https://x")).unwrap_err().to_string();
     assert_eq!(error, "https://x has to begin with wss:// or ws://");
+    let with_path = VenueConfig::at("wss://x/stream", "https://x");
+    let error = run.engine.add_venue_with("binance", with_path).unwrap_err().to_string();
+    assert_eq!(error, "wss://x/stream has to end with host or port; the path /stream is ours to add");
+    assert!(run.engine.add_venue_with("binance", VenueConfig::at("wss://x/", "https://x:1/")).is_ok());
     run.engine.load_markets(run.venue).unwrap();
     let venue = run.venue;
     let engine = &mut run.engine;

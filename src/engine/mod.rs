@@ -135,14 +135,19 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::add_venue`]; [`ErrorKind::BadRequest`] for a URL that cannot be used.
-    pub fn add_venue_with(&mut self, id: &str, config: VenueConfig) -> Result<VenueId, Error> {
-        for (url, websocket) in [(&config.ws_url, true), (&config.rest_url, false)] {
+    pub fn add_venue_with(&mut self, id: &str, mut config: VenueConfig) -> Result<VenueId, Error> {
+        for (url, websocket) in [(&mut config.ws_url, true), (&mut config.rest_url, false)] {
             let Some(url) = url else { continue };
             let parsed = Url::parse(url).map_err(|error| io::of_net(&error))?;
             if parsed.scheme().is_websocket() != websocket {
                 let right = if websocket { "wss:// or ws://" } else { "https:// or http://" };
                 return Err(Error::new(ErrorKind::BadRequest, format!("{url} has to begin with {right}")));
             }
+            if parsed.target() != "/" {
+                let text = format!("{url} has to end with host or port; the path {} is ours to add", parsed.target());
+                return Err(Error::new(ErrorKind::BadRequest, text));
+            }
+            url.truncate(url.trim_end_matches('/').len());
         }
         let venue = self.core.add_venue(id, config)?;
         Ok(venue)

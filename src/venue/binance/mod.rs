@@ -29,8 +29,8 @@ const SPOT: Profile = Profile {
     ws_path: "/stream",
     rest_url: "https://api.binance.com",
     closed: None,
-    // The venue pings every 20 s and cuts after 60 s without a pong.
-    ping: PingRule { venue_every_s: 20, venue_timeout_s: 60, ask_after_s: 25, dead_after_s: 10 },
+    // The venue pings every 20 s and cuts after 60 s without a pong. We ask sooner: a dead connection shows within 10 s.
+    ping: PingRule { venue_every_s: 20, venue_timeout_s: 60, ask_after_s: 5, dead_after_s: 5 },
     lifetime_s: 24 * 3600,
     // Pings and pongs count as well.
     messages: MessageLimit { count: 5, window_ms: 1_000 },
@@ -52,7 +52,7 @@ const SPOT: Profile = Profile {
 
 /// The protocol of Binance.US and Binance Jersey is Binance's of 2020 to 2023.
 const OLDER: Profile = Profile {
-    ping: PingRule { venue_every_s: 180, venue_timeout_s: 600, ask_after_s: 25, dead_after_s: 10 },
+    ping: PingRule { venue_every_s: 180, venue_timeout_s: 600, ask_after_s: 5, dead_after_s: 5 },
     rest: RestLimit { weight: 1_200, window_ms: 60_000 },
     snapshot_depths: &[(100, 1), (500, 5), (1_000, 10), (5_000, 50)],
     timeframes: {
