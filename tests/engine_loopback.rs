@@ -1,5 +1,6 @@
 //! The engine on real sockets against the loopback venue: all channels, faults, wrong input, many feeds.
 #![cfg(feature = "sim")]
+#![allow(clippy::unwrap_used)] // Helpers of tests, which clippy does not take for tests.
 
 #[allow(unreachable_pub, clippy::unwrap_used, dead_code)] // A module of tests: nothing else reaches it.
 mod loopback;

@@ -6,6 +6,7 @@
 //!
 //! Without the variable it runs for a few seconds, so that it is known to work.
 #![cfg(feature = "sim")]
+#![allow(clippy::unwrap_used)] // Helpers of tests, which clippy does not take for tests.
 
 #[allow(unreachable_pub, dead_code)] // A module of tests: nothing else reaches it.
 mod counting;

@@ -2,6 +2,7 @@
 //!
 //! `WIREBOOK_MIXTURES` sets how many mixtures are run, `WIREBOOK_SEED` the first of their seeds.
 #![cfg(feature = "sim")]
+#![allow(clippy::unwrap_used)] // Helpers of tests, which clippy does not take for tests.
 
 #[allow(unreachable_pub)] // A module of a test: nothing else reaches it.
 mod world;
@@ -309,7 +310,7 @@ fn mixture(seed: u64) -> (u64, u64) {
     let script = Script::random(seed, MIXTURE_NS, &["BTCUSDT", "ETHUSDT", "BNBUSDT"]);
     let context = || format!("seed {seed}, script:\n{script}");
     let mut sim = sim(seed, script.clone());
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         sim.snapshot.old = 0;
     }
     // Silence shows after two seconds; before that a book is as old as its snapshot, which the venue takes up to a second

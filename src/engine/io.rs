@@ -379,7 +379,9 @@ impl Io {
         host.looking = true;
         let tag = self.next_lookup;
         self.next_lookup += 1;
-        let (name, port) = (host.url.host().to_owned(), host.url.port());
+        // Behind a proxy it is the proxy's address that we need; it looks up the venue itself.
+        let (name, port) = self.net.connect_to(&host.url);
+        let name = name.to_owned();
         self.lookups.insert(tag, key.into());
         if let Err(error) = self.resolver.resolve(&name, port, tag) {
             self.looked_up(tag, Err(error), core, clock, sink);
@@ -572,7 +574,13 @@ impl Io {
         let over = http.state() == LinkState::Closed || (request.is_none() && !http.reusable());
         match outcome {
             Err(error) => self.http_over(at, Some(&error), core, clock, sink),
-            Ok(()) if over && http.state() != LinkState::Connecting && http.state() != LinkState::TlsHandshake => {
+            Ok(())
+                if over
+                    && !matches!(
+                        http.state(),
+                        LinkState::Connecting | LinkState::ProxyHandshake | LinkState::TlsHandshake
+                    ) =>
+            {
                 self.http_over(at, None, core, clock, sink);
             }
             Ok(()) => {
