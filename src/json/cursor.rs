@@ -687,6 +687,7 @@ impl<'a> Cursor<'a> {
     fn skip_any(&mut self) -> Result<(), JsonError> {
         match self.next_byte() {
             Some(b'{' | b'[') => self.skip_nested(),
+            Some(b'"') => self.raw_bytes().map(drop),
             _ => match self.moved(|near| short_value(near).map(|len| ((), len))) {
                 Some(()) => Ok(()),
                 None => self.skip_leaf(),
@@ -1061,17 +1062,22 @@ fn plain_cells_at_end(rest: &[u8], scalers: [&Scaler; 2]) -> Option<(Level, usiz
 /// Goes over the cells from `at` on to behind the `]`. `None` if there is anything else or an error.
 #[inline(always)]
 fn end_of_row(text: &[u8], mut at: usize) -> Option<usize> {
-    loop {
-        match *text.get(at)? {
-            b']' => return Some(at + 1),
-            b',' => {
-                let mut cell = Cursor { text, position: at + 1 };
-                cell.skip().ok()?;
-                at = cell.position;
-            }
-            _ => return None,
-        }
+    if *text.get(at)? == b']' {
+        return Some(at + 1);
     }
+    // Further cells are numbers as a rule, like the number of orders.
+    if let Some(near) = text.get(at..)?.first_chunk::<16>()
+        && let Some(len) = Lanes::of(near, 0)?.end_of_numbers()
+        && near.get(len) == Some(&b']')
+    {
+        return Some(at + len + 1);
+    }
+    while *text.get(at)? == b',' {
+        let mut cell = Cursor { text, position: at + 1 };
+        cell.skip().ok()?;
+        at = cell.position;
+    }
+    (*text.get(at)? == b']').then_some(at + 1)
 }
 
 /// What [`Cursor::levels`] found besides levels.

@@ -74,6 +74,26 @@ impl Lanes {
         self.plain(|byte| byte == b'"' || byte == b'\\' || byte < 0x20)
     }
 
+    /// How long any number of `,"digits"` is, in which points may be, too. `None` if there is something else before the
+    /// first byte that none of them can hold. Up to 17, and only below 16 it is certain that they end there.
+    #[inline(always)]
+    pub(crate) fn end_of_numbers(self) -> Option<usize> {
+        let (others, points) = self.others_and_points();
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        let (quotes, commas) = unsafe { (sse2::equal(self, b'"'), sse2::equal(self, b',')) };
+        #[cfg(not(target_arch = "x86_64"))]
+        let (quotes, commas) = (self.plain(|byte| byte == b'"'), self.plain(|byte| byte == b','));
+        let end = (others & !(points | quotes | commas)).trailing_zeros();
+        let before = (1 << end) - 1;
+        let (quotes, commas) = (quotes & before, commas & before);
+        let opening = quotes & commas << 1;
+        let closing = quotes & !opening;
+        // Each comma is followed by a quote, and each other quote by a comma, which the first byte is, or by the end.
+        let regular = opening == commas << 1 && closing << 1 == commas & !1 | 1 << end && commas & 1 == 1;
+        regular.then_some(end as usize)
+    }
+
     #[cfg(any(test, not(target_arch = "x86_64")))]
     fn plain(self, wanted: impl Fn(u8) -> bool) -> u32 {
         let bytes = self.bits().to_le_bytes();
@@ -166,6 +186,12 @@ mod sse2 {
 
     #[target_feature(enable = "sse2")]
     #[inline]
+    pub(super) fn equal(lanes: Lanes, byte: u8) -> u32 {
+        _mm_movemask_epi8(_mm_cmpeq_epi8(vector(lanes), _mm_set1_epi8(byte.cast_signed()))) as u32
+    }
+
+    #[target_feature(enable = "sse2")]
+    #[inline]
     pub(super) fn string_stops(lanes: Lanes) -> u32 {
         let bytes = vector(lanes);
         let backslashes = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'\\' as i8));
@@ -195,6 +221,56 @@ mod tests {
                 assert_eq!(lanes.string_stops(), stops, "byte {byte:#x} at {place}");
                 assert_eq!(stops != 0, byte < 0x20 || byte == b'"' || byte == b'\\');
             }
+        }
+    }
+
+    /// The index of the bracket, as the caller finds it.
+    fn end_of_row(bytes: &[u8; 16]) -> Option<usize> {
+        let end = Lanes::from_bits(u128::from_le_bytes(*bytes)).end_of_numbers()?;
+        (bytes.get(end) == Some(&b']')).then_some(end)
+    }
+
+    /// The plain judge: a walk over the bytes.
+    fn end_of_numbers(bytes: &[u8; 16]) -> Option<usize> {
+        let mut at = 0;
+        while bytes.get(at..at + 2) == Some(b",\"") {
+            at += 2;
+            at += bytes[at..].iter().take_while(|byte| byte.is_ascii_digit() || **byte == b'.').count();
+            if bytes.get(at) != Some(&b'"') {
+                return None;
+            }
+            at += 1;
+        }
+        (at > 0 && bytes.get(at) == Some(&b']')).then_some(at)
+    }
+
+    #[test]
+    fn rows_end_where_a_walk_says() {
+        let end = |text: &[u8; 16]| end_of_row(text);
+        assert_eq!(end(br#","0","13"],["302"#), Some(9));
+        assert_eq!(end(br#","16186781.36"],"#), Some(14));
+        assert_eq!(end(br#","1618678133.3"]"#), Some(15));
+        assert_eq!(end(br#","1618678133.36""#), None);
+        assert_eq!(end(br#","0"1","2"],["30"#), None);
+        assert_eq!(end(br#",""],["30249.4","#), Some(3));
+        assert_eq!(end(br#"],["30249.4","0""#), None);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+        #[test]
+        fn rows_end_where_a_walk_says_on_any_text(mut text in prop_oneof![
+            "(,\"[0-9.]{0,4}\"){0,4}\\][ -~]{0,12}",
+            "[,\"0\\].x]{16}",
+        ], place in 0..16_usize, byte in prop::sample::select(&b"\",]0.x["[..]), damage in any::<bool>()) {
+            text.truncate(16);
+            let mut bytes = [b' '; 16];
+            bytes[..text.len()].copy_from_slice(text.as_bytes());
+            if damage {
+                bytes[place] = byte;
+            }
+            prop_assert_eq!(end_of_row(&bytes), end_of_numbers(&bytes), "{}", String::from_utf8_lossy(&bytes));
         }
     }
 
