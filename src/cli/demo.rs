@@ -593,7 +593,7 @@ impl Outcome {
             self.counters.snapshots,
             self.counters.reconnects
         )?;
-        writeln!(out, "\nTimes since the read of a message returned:")?;
+        writeln!(out, "\nTimes since the read that brought a message began:")?;
         write!(out, "{}", self.report)
     }
 
