@@ -2,7 +2,7 @@
 //!
 //! The levels lie in one array with the best at the end, and asks carry negated keys, so that one path of code serves
 //! both sides and the busy end is where an insertion moves little. A level is looked for among the best
-//! `PROBES` first, because most changes happen there, then by halving.
+//! eight first, because most changes happen there, then by halving.
 //!
 //! What a side does not know it does not show. A snapshot that the venue cut, or a level that had no room, leaves an
 //! *edge*: levels at or better than it are all known, those beyond may be missing. [`Side::levels`] ends there.
