@@ -183,6 +183,21 @@ fn partial_depth_is_a_whole_book() {
 }
 
 #[test]
+fn each_side_has_its_own_limit() {
+    let rows = |count: usize| vec![r#"["1.0","2"]"#; count].join(",");
+    let frame = DEPTH
+        .replace(r#"[["0.35130000","6195.00000000"],["0.34750000","0.00000000"]]"#, &format!("[{}]", rows(100)))
+        .replace(r#""a":[]"#, &format!(r#""a":[{}]"#, rows(100)));
+    let out = decode("nknusdt@depth@100ms", Channel::Book, &frame).unwrap();
+    let delta = out.delta(&out.items[0]).unwrap();
+    assert_eq!((delta.bids.len(), delta.asks.len()), (100, 100));
+    // The deepest snapshot that the venue gives.
+    let body = format!(r#"{{"lastUpdateId":1,"bids":[{}],"asks":[{}]}}"#, rows(5_000), rows(5_000));
+    let reply = Reply { status: 200, body: body.as_bytes(), weight_used: None, retry_after_s: None };
+    assert!(matches!(answer(Ask::Snapshot { depth: 5_000 }, reply), Ok(Answer::Snapshot)));
+}
+
+#[test]
 fn answers_and_notices() {
     let items = |frame: &str| decode("x@trade", Channel::Trades, frame).unwrap().items;
     assert!(matches!(items(r#"{"result":null,"id":7}"#)[..], [Item::Ack { id: 7 }]));
