@@ -236,7 +236,8 @@ impl Sync {
         delta.first <= due && due <= delta.last
     }
 
-    /// Every delta after the first: Range, U = previous u + 1 (card binance.md section 5); PrevId, pu = previous u.
+    /// Every delta after the first: Range, U = previous u + 1; PrevId, pu = previous u (Binance, "How to
+    /// manage a local order book correctly", spot and futures).
     #[inline]
     fn continues(&self, delta: &Delta<'_>) -> bool {
         match self.rule {
@@ -315,7 +316,7 @@ impl Sync {
         }
     }
 
-    /// Joins as the card says. Range (binance.md section 5, spot): drop `u <= L`; the first one applied has
+    /// Joins as documented there. Range (spot): drop `u <= L`; the first one applied has
     /// `U <= L + 1 <= u`; if the first one held has `U > L + 1` the snapshot is too old. PrevId (futures): drop
     /// `u < L`; the first one applied has `U <= L <= u` or `pu == L`.
     fn join(&mut self, snapshot: &Snapshot<'_>, book: &mut Book, received: Stamp) -> Step {
@@ -487,7 +488,7 @@ mod tests {
 
     const T: Stamp = Stamp { mono: crate::model::Mono(0), wall: Wall(0) };
 
-    /// The worked example of card binance.md section 5, spot: snapshot 499869752; events (750,752) drop, (753,754)
+    /// A capture of Binance spot of 2021-10-12: snapshot 499869752; events (750,752) drop, (753,754)
     /// apply, (755,757) apply.
     #[test]
     fn worked_example_of_binance_spot() {
@@ -501,7 +502,7 @@ mod tests {
         assert_eq!((bids(&book), book.nonce()), (vec![(2, 2)], Some(499869757)));
     }
 
-    /// Worked example, futures: snapshot 600859605926; an event up to ..4824 is dropped; U=..5926 u=..7423 pu=..4824
+    /// A capture of Binance futures of 2021: snapshot 600859605926; an event up to ..4824 is dropped; U=..5926 u=..7423 pu=..4824
     /// is applied first (U <= L <= u); the next has pu=..7423.
     #[test]
     fn worked_example_of_binance_futures() {

@@ -115,7 +115,7 @@ pub(super) fn refusal(reply: &Reply<'_>) -> Error {
     }
 }
 
-/// Card binance.md section 10, after Binance's documentation of error codes.
+/// Binance's documentation of error codes, in unified words.
 pub(super) fn kind_of(code: i64, message: &str) -> ErrorKind {
     use ErrorKind::*;
     if message.contains("Market is closed") {
