@@ -269,6 +269,23 @@ fn an_unknown_symbol_fails_alone() {
     assert_eq!(error, "binance: BTCUSTD: no such market; did you mean BTC/USDT?");
 }
 
+#[test]
+fn a_refused_feed_is_tried_anew_when_it_is_asked_for_again() {
+    let mut world = World::new(&plain_sim(16, ""), config(16), 16);
+    let book = world.watch("BTCUSDT", Channel::Book, None);
+    assert!(world.run_until_done(5 * SECOND, |world| world.core.counters().links_up == 1));
+    world.inject(br#"{"error":{"code":2,"msg":"Invalid request"},"id":1}"#);
+    world.run_until(6 * SECOND);
+    let (state, _, error) = world.core.feed_state(book).unwrap();
+    assert_eq!((state, error.unwrap().kind()), (FeedState::Failed, wirebook::ErrorKind::BadRequest));
+    world.symbols.remove(&book);
+    let again = world.watch("BTCUSDT", Channel::Book, None);
+    assert_ne!(again, book);
+    assert!(world.core.book(book).is_err(), "the old handle is stale");
+    world.run_until(10 * SECOND);
+    assert!(world.all_live(), "{:?}", world.core);
+}
+
 /// Random mixtures of all faults. No live book is ever wrong or far behind, and when the faults are over all books are
 /// live again.
 #[test]

@@ -423,6 +423,15 @@ impl World {
         core.on_reply(http.request, Err(error), stamp, &mut Judge { host, seen, symbols });
     }
 
+    /// A message that the venue never sent comes on every link.
+    pub fn inject(&mut self, text: &[u8]) {
+        let stamp = self.stamp();
+        let World { core, host, seen, symbols, sockets, .. } = self;
+        for link in sockets.keys() {
+            core.on_message(*link, text, stamp, None, &mut Judge { host, seen, symbols });
+        }
+    }
+
     fn note_past(&mut self) {
         for symbol in self.symbols.values() {
             let Some(index) = self.host.venue().market().index(symbol) else { continue };

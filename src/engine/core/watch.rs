@@ -63,11 +63,15 @@ impl Core {
         }
         let known = channel == Channel::Status || market.is_some() || !channel.has_market();
         let key = if known { topic } else { format!("{} {channel:?}", symbol.unwrap_or("")) };
-        if let Some(feed) = slot.topics.get(key.as_str()).copied() {
-            self.deepen(feed, depth);
-            return Ok(feed);
-        }
         let market = market.map(|market| market.id);
+        if let Some(feed) = slot.topics.get(key.as_str()).copied() {
+            if self.feeds.find(feed).is_ok_and(|feed| feed.state != FeedState::Failed) {
+                self.deepen(feed, depth);
+                return Ok(feed);
+            }
+            // It failed, and the user asks again: so do we, under a new handle.
+            self.unwatch(feed, now)?;
+        }
         let metric = self.metric_row(venue, channel);
         let stale_after_ns = self.config.stale_after_ms.map_or(u64::MAX, |ms| ms.saturating_mul(1_000_000));
         let depth = depth.unwrap_or(self.config.book_depth).max(1);
