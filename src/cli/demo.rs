@@ -43,6 +43,9 @@ pub(crate) fn run(arguments: &Demo) -> Result<(), Failure> {
         super::sim::config(VenueKind::Binance, arguments.symbols, arguments.seed, rate, arguments.faults.as_deref())?;
     let mut server_config = ServerConfig::new(config);
     server_config.tls = !arguments.plain;
+    // The engine spins, and a thread draws and checks. With a core left over the venue spins too: asleep it would send a
+    // millisecond's events at once, and the latencies would be those of waiting behind each other.
+    server_config.busy = std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 2);
     let server = Arc::new(super::sim::start(server_config)?);
     let mut config = EngineConfig::default();
     if let Some(pem) = server.ca_pem() {
