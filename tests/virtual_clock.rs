@@ -203,6 +203,19 @@ fn refusals_of_rest_are_heeded() {
     }
 }
 
+/// Longer than `settled_after_ms`: pauses must go on growing while a book is not well, whatever its age.
+#[test]
+fn a_rest_that_stays_down_is_not_stormed() {
+    let mut run = started(17, "at 5s http 503 for 60s\nat 6s gap btcusdt@depth@100ms");
+    let before = run.world.host.venue().counters().requests;
+    run.until(64);
+    let requests = run.world.host.venue().counters().requests - before;
+    // Pauses of one second in the mean.
+    assert!((20..150).contains(&requests), "{requests} requests in a minute");
+    assert_eq!(run.state(1), BookState::Live);
+    run.until(80).healed();
+}
+
 #[test]
 fn an_announced_shutdown_is_taken_at_its_word() {
     let mut run = started(12, "at 6s shutdown after 2s");

@@ -176,16 +176,14 @@ impl Sync {
     }
 
     /// The book cannot be relied on for a reason that the numbers do not show (unreadable message, crossed for too
-    /// long). True if a snapshot is needed now; false if one is on its way, or none is ever.
-    pub fn distrust(&mut self) -> bool {
+    /// long): a new snapshot is needed, unless whole books replace each other anyway.
+    pub fn distrust(&mut self) {
         if self.rule == Rule::Replace {
-            return false;
+            return;
         }
-        let ask = !matches!(self.phase, Phase::Snapshot | Phase::Following { refresh: true, .. });
         // A message was lost, so what is held has a hole too.
         self.held.clear();
         self.phase = Phase::Snapshot;
-        ask
     }
 
     /// The book counts with more decimals from now on: what is held moves along, by factors that are powers of ten.

@@ -2,8 +2,8 @@
 
 use super::{Command, Core, LinkDown, LinkId, PONG_RESERVE, levels_max, link_mut, route_of};
 use crate::book::{Book, BookState, Rule, Sync};
-use crate::engine::feed::{Announce, BookFeed, Data, Feed, SnapshotAsk, Todo};
-use crate::engine::link::{Link, LinkPhase, Op, SentOp};
+use crate::engine::feed::{Announce, BookFeed, Data, SnapshotAsk, Todo};
+use crate::engine::link::{Link, LinkPhase, Op, SentOp, Topics};
 use crate::engine::policy::RollingWindow;
 use crate::error::{Error, ErrorKind};
 use crate::model::{Cause, FeedId, FeedState, MarketId, Mono, Ring, Stamp, VenueId};
@@ -19,7 +19,7 @@ impl Core {
         let row = market.and_then(|market| venue.markets.market(market));
         let mut topic = String::new();
         if let Err(error) = venue.adapter.topic(row, channel, &mut topic) {
-            self.fail(id, error);
+            self.fail(id, error, now);
             return;
         }
         let old_key = feed.topic.clone();
@@ -27,7 +27,7 @@ impl Core {
             if venue.topics.contains_key(topic.as_str()) {
                 let text = "the same is watched already under another spelling of the symbol";
                 let error = Error::new(ErrorKind::BadRequest, text).at(venue.profile.id).with_symbol(&feed.symbol);
-                self.fail(id, error);
+                self.fail(id, error, now);
                 return;
             }
             venue.topics.remove(&old_key);
@@ -133,22 +133,22 @@ impl Core {
         self.wake(now);
     }
 
-    pub(super) fn leave(&mut self, link_id: LinkId, feed: &Feed, now: Mono) {
+    pub(super) fn leave(&mut self, link_id: LinkId, feed: FeedId, topic: &str, now: Mono) {
         let Some(link) = link_mut(&mut self.links, link_id) else { return };
-        link.feeds.retain(|id| *id != feed.id);
-        link.routes.remove(&feed.topic);
+        link.feeds.retain(|id| *id != feed);
+        link.routes.remove(topic);
         if link.feeds.is_empty() {
             self.close_link(link_id);
             return;
         }
         // What was not sent yet need not be taken back.
-        let unsent = link.ops.iter().position(|op| op.feed == feed.id && op.act == Act::Subscribe);
+        let unsent = link.ops.iter().position(|op| op.feed == feed && op.act == Act::Subscribe);
         match (unsent, link.phase) {
             (Some(at), _) => {
                 link.ops.remove(at);
             }
             (None, LinkPhase::Up(_)) => {
-                link.ops.push_back(Op { act: Act::Unsubscribe, feed: feed.id, topic: feed.topic.clone() });
+                link.ops.push_back(Op { act: Act::Unsubscribe, feed, topic: topic.into() });
                 link.pump_at = link.pump_at.max(now);
             }
             _ => {}
@@ -225,28 +225,20 @@ impl Core {
                 Err(free_at) => link.phase = LinkPhase::Backoff(free_at),
             },
             LinkPhase::Connecting(until) if now.mono >= until => {
-                self.commands.push_back(Command::Close { link: id });
                 let text = format!("no connection within {} ms", self.config.connect_timeout_ms);
-                let error = Error::new(ErrorKind::RequestTimeout, text).at(profile.id);
-                self.lose(id, Cause::Disconnected, Some(&LinkDown { error, retry_after_s: None }), now);
+                self.give_up(id, Cause::Disconnected, text, now);
             }
             LinkPhase::Up(_) => {
                 let silence_ns = u64::from(profile.ping.ask_after_s) * 1_000_000_000;
                 let dead_ns = u64::from(profile.ping.dead_after_s) * 1_000_000_000;
                 if link.pinged.is_some_and(|at| now.mono.since_ns(at) >= dead_ns) {
-                    self.commands.push_back(Command::Close { link: id });
                     let text = format!("nothing came for {} s, not even a pong", profile.ping.ask_after_s);
-                    let error = Error::new(ErrorKind::RequestTimeout, text).at(profile.id);
-                    self.lose(id, Cause::DeadLink, Some(&LinkDown { error, retry_after_s: None }), now);
+                    self.give_up(id, Cause::DeadLink, text, now);
                 } else if now.mono >= link.replace_at {
-                    self.commands.push_back(Command::Close { link: id });
-                    self.lose(id, Cause::PlannedReconnect, None, now);
-                    self.tick_link(id, now);
+                    self.replace(id, Cause::PlannedReconnect, now);
                 } else if link.sent.iter().any(|sent| now.mono >= sent.deadline) {
-                    self.commands.push_back(Command::Close { link: id });
                     let text = format!("a subscription was not confirmed in {} ms", self.config.subscribe_timeout_ms);
-                    let error = Error::new(ErrorKind::RequestTimeout, text).at(profile.id);
-                    self.lose(id, Cause::RequestFailed, Some(&LinkDown { error, retry_after_s: None }), now);
+                    self.give_up(id, Cause::RequestFailed, text, now);
                 } else {
                     if link.pinged.is_none() && now.mono.since_ns(link.heard) >= silence_ns {
                         link.pinged = Some(now.mono);
@@ -260,25 +252,36 @@ impl Core {
         }
     }
 
+    /// Closes a link that took too long over something.
+    fn give_up(&mut self, id: LinkId, cause: Cause, text: String, now: Stamp) {
+        let Some(link) = link_mut(&mut self.links, id) else { return };
+        let error = Error::new(ErrorKind::RequestTimeout, text).at(link.adapter.profile().id);
+        self.commands.push_back(Command::Close { link: id });
+        self.lose(id, cause, Some(&LinkDown { error, retry_after_s: None }), now);
+    }
+
+    /// Closes a link that works, and connects anew at once.
+    pub(super) fn replace(&mut self, id: LinkId, cause: Cause, now: Stamp) {
+        if link_mut(&mut self.links, id).is_some() {
+            self.commands.push_back(Command::Close { link: id });
+            self.lose(id, cause, None, now);
+            self.tick_link(id, now);
+        }
+    }
+
     /// Sends what the message limit allows.
     pub(super) fn pump(&mut self, id: LinkId, now: Mono) {
-        let Some(link) = link_mut(&mut self.links, id) else { return };
-        let LinkPhase::Up(_) = link.phase else { return };
-        let profile = self.venues[usize::from(link.venue.0)].profile;
-        while !link.ops.is_empty() {
+        while let Some(link) = link_mut(&mut self.links, id) {
+            if link.ops.is_empty() || !matches!(link.phase, LinkPhase::Up(_)) {
+                break;
+            }
             if let Err(at) = link.window.take(now, 1, PONG_RESERVE) {
                 link.pump_at = at;
                 break;
             }
-            let Some((act, feeds)) = link.next_batch(usize::from(profile.topics_per_message_max)) else { break };
-            let request = link.next_id;
-            link.next_id += 1;
-            let topics: Vec<&str> = feeds.iter().map(|(_, topic)| &**topic).collect();
-            let mut text = Vec::with_capacity(64 + topics.len() * 32);
-            link.adapter.subscription(act, &topics, request, &mut text);
-            self.commands.push_back(Command::Send { link: id, text });
-            let deadline = now.after_ms(self.config.subscribe_timeout_ms);
-            link.sent.push(SentOp { id: request, act, feeds, deadline });
+            let topics_max = self.venues[usize::from(link.venue.0)].profile.topics_per_message_max;
+            let Some((act, feeds)) = link.next_batch(usize::from(topics_max)) else { break };
+            self.send_subscription(id, act, feeds, now);
         }
         self.wake(now);
     }
@@ -312,7 +315,7 @@ impl Core {
     }
 
     /// The venue refused a request. One bad topic must not block the others: a batch is tried again in halves.
-    pub(super) fn on_refusal(&mut self, link_id: LinkId, request: Option<u64>, error: Error, now: Mono) {
+    pub(super) fn on_refusal(&mut self, link_id: LinkId, request: Option<u64>, error: Error, now: Stamp) {
         let Some(link) = link_mut(&mut self.links, link_id) else { return };
         let Some(at) = request.and_then(|id| link.sent.iter().position(|sent| sent.id == id)) else {
             self.venues[usize::from(link.venue.0)].last_error = Some(error);
@@ -324,35 +327,51 @@ impl Core {
         }
         if let [(feed, _)] = sent.feeds[..] {
             if self.feeds.find(feed).is_ok() {
-                self.fail(feed, error);
+                self.fail_with_book(feed, error, now);
             }
             return;
         }
         let half = sent.feeds.len().div_ceil(2);
         for chunk in sent.feeds.chunks(half) {
             let Some(link) = link_mut(&mut self.links, link_id) else { return };
-            if let Err(at) = link.window.take(now, 1, PONG_RESERVE) {
-                // No room now: back to the end of the list, where they are batched again, one by one from then on.
+            if let Err(at) = link.window.take(now.mono, 1, PONG_RESERVE) {
+                // No room now: back to the end of the list, where they are batched again.
                 let ops =
                     chunk.iter().map(|(feed, topic)| Op { act: Act::Subscribe, feed: *feed, topic: topic.clone() });
                 link.ops.extend(ops);
                 link.pump_at = at;
                 continue;
             }
-            let topics: Vec<&str> = chunk.iter().map(|(_, topic)| &**topic).collect();
-            let request = link.next_id;
-            link.next_id += 1;
-            let mut text = Vec::new();
-            link.adapter.subscription(Act::Subscribe, &topics, request, &mut text);
-            self.commands.push_back(Command::Send { link: link_id, text });
-            let deadline = now.after_ms(self.config.subscribe_timeout_ms);
-            link.sent.push(SentOp { id: request, act: Act::Subscribe, feeds: chunk.to_vec(), deadline });
+            self.send_subscription(link_id, Act::Subscribe, chunk.to_vec(), now.mono);
         }
-        self.wake(now);
+        self.wake(now.mono);
+    }
+
+    /// Sends one message about these topics and remembers that it waits for an answer.
+    fn send_subscription(&mut self, id: LinkId, act: Act, feeds: Topics, now: Mono) {
+        let Some(link) = link_mut(&mut self.links, id) else { return };
+        let request = link.next_id;
+        link.next_id += 1;
+        let topics: Vec<&str> = feeds.iter().map(|(_, topic)| &**topic).collect();
+        let mut text = Vec::with_capacity(64 + topics.len() * 32);
+        link.adapter.subscription(act, &topics, request, &mut text);
+        self.commands.push_back(Command::Send { link: id, text });
+        let deadline = now.after_ms(self.config.subscribe_timeout_ms);
+        link.sent.push(SentOp { id: request, act, feeds, deadline });
+    }
+
+    /// As [`Core::fail`], for a feed that may have a book: it follows nothing any more, and says so.
+    pub(super) fn fail_with_book(&mut self, id: FeedId, error: Error, now: Stamp) {
+        if let Some((inner, _)) = self.feeds.book_mut(id.slot)
+            && inner.book.set_state(BookState::Halted, Cause::Refused, now)
+        {
+            self.notes.push((id, Announce::Book));
+        }
+        self.fail(id, error, now.mono);
     }
 
     /// A feed cannot be served: it leaves its link and says why.
-    pub(super) fn fail(&mut self, id: FeedId, error: Error) {
+    pub(super) fn fail(&mut self, id: FeedId, error: Error, now: Mono) {
         let Some(feed) = self.feeds.at_mut(id.slot) else { return };
         feed.state = FeedState::Failed;
         feed.cause = Cause::Refused;
@@ -363,9 +382,8 @@ impl Core {
             inner.sync.disconnected();
             inner.ask = SnapshotAsk::None;
         }
-        if let Some(link) = link.and_then(|link| link_mut(&mut self.links, link)) {
-            link.feeds.retain(|other| *other != id);
-            link.routes.remove(&topic);
+        if let Some(link) = link {
+            self.leave(link, id, &topic, now);
         }
     }
 }

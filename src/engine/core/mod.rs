@@ -15,6 +15,8 @@
 
 mod links;
 mod requests;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod trouble;
 mod watch;

@@ -12,19 +12,13 @@ use crate::venue::{Answer, AnswerError, Ask, Channel, DecodeError, Reply};
 impl Core {
     /// A book needs a snapshot: at once the first time, then with growing pauses.
     pub(super) fn want_snapshot(&mut self, slot: u32, now: Mono) {
-        let (settled_ns, retry) = (self.config.settled_after_ms * 1_000_000, self.config.retry);
         let Some((inner, _)) = self.feeds.book_mut(slot) else { return };
         if inner.ask != SnapshotAsk::None {
             return;
         }
-        if inner.sync.is_following() || now.since_ns(inner.joined) >= settled_ns {
-            inner.tries = if now.since_ns(inner.joined) >= settled_ns { 0 } else { inner.tries };
-        }
-        let tries = inner.tries;
+        let wait_ms = self.config.retry.wait_ms(inner.tries, &mut self.rng);
         inner.tries = inner.tries.saturating_add(1);
-        let wait_ms = retry.wait_ms(tries, &mut self.rng);
         let at = now.after_ms(wait_ms);
-        let Some((inner, _)) = self.feeds.book_mut(slot) else { return };
         inner.ask = SnapshotAsk::At(at);
         if wait_ms == 0 {
             self.ask_snapshot(slot, now);
@@ -218,7 +212,7 @@ impl Core {
             Err(AnswerError::Decode(error)) => Error::new(ErrorKind::BadResponse, error.to_string()),
         };
         if error.retry() == Retry::Never {
-            self.fail(id, error);
+            self.fail_with_book(id, error, now);
             return;
         }
         let Some(feed) = self.feeds.at_mut(id.slot) else { return };
@@ -284,7 +278,7 @@ impl Core {
             let Ok(feed) = self.feeds.find(feed_id) else { continue };
             match self.venues[usize::from(venue_id.0)].markets.resolve(&feed.symbol).map(|market| market.id) {
                 Ok(market) => self.start(feed_id, Some(market), now),
-                Err(error) => self.fail(feed_id, error.at(id)),
+                Err(error) => self.fail(feed_id, error.at(id), now),
             }
         }
         self.wake(now);

@@ -25,6 +25,7 @@ impl Core {
 
     pub(super) fn housekeep_feed(&mut self, slot: u32, now: Stamp) {
         let crossed_ns_max = self.feeds.crossed_ns_max;
+        let settled_ns = self.config.settled_after_ms.saturating_mul(1_000_000);
         let Some(feed) = self.feeds.at_mut(slot) else { return };
         let (heard, stale_after_ns, depth, id) = (feed.heard, feed.stale_after_ns, feed.depth, feed.id);
         let Data::Book(inner) = &mut feed.data else { return };
@@ -51,6 +52,9 @@ impl Core {
                 self.notes.push((id, Announce::Book));
             }
             BookState::Live => {
+                if now.mono.since_ns(inner.joined) >= settled_ns {
+                    inner.tries = 0;
+                }
                 let low = inner.book.known_levels_min().is_some_and(|known| known < usize::from(depth / 2));
                 // Not more often than every few seconds: a market may have fewer levels than were asked for.
                 if low && now.mono.since_ns(inner.joined) > REFRESH_NS_MIN && inner.sync.refresh() {

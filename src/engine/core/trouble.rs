@@ -1,6 +1,6 @@
 //! Messages that need more than their feed: unreadable ones, finer numbers, acks and refusals, books that cannot be relied on.
 
-use super::{Command, Core, LinkId, Sink, link_mut, route_of};
+use super::{Core, LinkId, Sink, link_mut, route_of};
 use crate::book::{BookState, Rule};
 use crate::engine::feed::{Announce, Data, SnapshotAsk, Todo};
 use crate::model::{Cause, Notice, Stamp, Status};
@@ -102,14 +102,8 @@ impl Core {
                 Todo::Snapshot(slot) => self.want_snapshot(slot, now.mono),
                 Todo::Distrust(slot, cause) => self.distrust(slot, cause, now),
                 Todo::Ack(link, request) => self.on_ack(link, request),
-                Todo::Refusal(link, request, error) => self.on_refusal(link, request, error, now.mono),
-                Todo::Shutdown(link) => {
-                    if link_mut(&mut self.links, link).is_some() {
-                        self.commands.push_back(Command::Close { link });
-                        self.lose(link, Cause::VenueShutdown, None, now);
-                        self.tick_link(link, now);
-                    }
-                }
+                Todo::Refusal(link, request, error) => self.on_refusal(link, request, error, now),
+                Todo::Shutdown(link) => self.replace(link, Cause::VenueShutdown, now),
                 Todo::Status(link, health) => {
                     if let Some(venue) = link_mut(&mut self.links, link).map(|link| link.venue) {
                         self.set_status(venue, Status { status: health, updated: now.wall, emulated: false });

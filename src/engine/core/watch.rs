@@ -157,7 +157,7 @@ impl Core {
         }
         self.drop_request_of(&feed);
         if let Some(link) = feed.link {
-            self.leave(link, &feed, now);
+            self.leave(link, id, &feed.topic, now);
         }
         Ok(())
     }
