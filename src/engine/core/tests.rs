@@ -18,9 +18,7 @@ struct Hand {
 
 impl Hand {
     fn new() -> Hand {
-        let mut config = Config::default();
-        config.seed = 1;
-        let mut core = Core::new(config);
+        let mut core = Core::new(Config { seed: 1, ..Config::default() });
         let venue = core.add_venue("binance", VenueConfig::default()).unwrap();
         let now = Stamp { mono: Mono(1), wall: Wall(1) };
         core.read_markets(venue, &reply(200, MARKETS), now).unwrap();
