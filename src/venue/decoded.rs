@@ -6,10 +6,10 @@
 
 use std::ops::Range;
 
-use super::RouteId;
+use super::{Route, RouteId};
 use crate::book::{Delta, Level, Snapshot};
 use crate::error::Error;
-use crate::json::JsonError;
+use crate::json::{Cursor, JsonError};
 use crate::model::{BidAsk, Candle, Health, Ticker, Trade, Wall};
 
 /// A range of rows in [`Decoded`].
@@ -188,12 +188,22 @@ impl Decoded {
         self.candles.clear();
     }
 
-    /// Adds levels by `fill`, which appends to the vector, and says where they lie.
+    /// Reads one side, `[["price","amount"],..]`, at the scales of `route`: at most `levels_max` rows. Says where they
+    /// lie, and how many were left out because their numbers cannot be held.
+    ///
+    /// # Errors
+    /// What the text has wrong, [`JsonErrorKind::LevelsMax`](crate::json::JsonErrorKind) among it.
     #[inline]
-    pub fn add_levels<R, E>(&mut self, fill: impl FnOnce(&mut Vec<Level>) -> Result<R, E>) -> Result<(Span, R), E> {
-        let start = self.levels.len() as u32;
-        let result = fill(&mut self.levels)?;
-        Ok((Span { start, end: self.levels.len() as u32 }, result))
+    pub fn read_levels(
+        &mut self,
+        c: &mut Cursor<'_>,
+        route: &Route,
+        levels_max: usize,
+    ) -> Result<(Span, u32), JsonError> {
+        // The reader's limit counts the whole list, and the other side may stand there already.
+        let start = self.levels.len();
+        let rejected = c.levels(route.price_scale, route.amount_scale, start + levels_max, &mut self.levels)?;
+        Ok((Span { start: start as u32, end: self.levels.len() as u32 }, rejected))
     }
 
     /// Adds one trade, and says where it lies.

@@ -43,9 +43,7 @@ fn on_depth_update(c: &mut Cursor<'_>, id: RouteId, route: &Route, out: &mut Dec
             b"u" => last = Some(c.u64()?),
             b"pu" => prev = Some(c.u64()?),
             b"b" | b"a" => {
-                let (span, n) = out.add_levels(|rows| {
-                    c.levels(route.price_scale, route.amount_scale, rows.len() + levels_max, rows)
-                })?;
+                let (span, n) = out.read_levels(c, route, levels_max)?;
                 rejected += n;
                 *(if key == b"b" { &mut bids } else { &mut asks }) = Some(span);
             }
@@ -79,9 +77,7 @@ pub(super) fn on_whole_book(
         match key {
             b"lastUpdateId" => last = Some(c.u64()?),
             b"bids" | b"asks" => {
-                let (span, n) = out.add_levels(|rows| {
-                    c.levels(route.price_scale, route.amount_scale, rows.len() + WHOLE_LEVELS_MAX, rows)
-                })?;
+                let (span, n) = out.read_levels(c, route, WHOLE_LEVELS_MAX)?;
                 rejected += n;
                 *(if key == b"bids" { &mut bids } else { &mut asks }) = Some(span);
             }
