@@ -599,7 +599,18 @@ impl Io {
         clock: &Clock,
         sink: &mut impl StampedSink,
     ) {
-        let Some(Socket::Http { host, http, request }) = self.sockets.get_mut(at) else { return };
+        let Some((key, id)) = self.drop_http(at) else { return };
+        if let Some(id) = id {
+            self.requests.remove(&id);
+            let closed = NetError::Http("the server closed the connection before it answered");
+            core.on_reply(id, Err(of_net(error.unwrap_or(&closed))), now(clock), sink);
+        }
+        self.send_waiting(&key, core, clock, sink);
+    }
+
+    /// Closes an HTTP connection; its host, and the request that it was at.
+    fn drop_http(&mut self, at: usize) -> Option<(Box<str>, Option<RequestId>)> {
+        let Some(Socket::Http { host, http, request }) = self.sockets.get_mut(at) else { return None };
         let (key, id) = (host.clone(), request.take());
         let _ = self.poll.registry().deregister(http.source());
         http.shutdown();
@@ -607,12 +618,7 @@ impl Io {
         if let Some(host) = self.hosts.get_mut(&key) {
             host.http.retain(|other| *other != at);
         }
-        if let Some(id) = id {
-            self.requests.remove(&id);
-            let closed = NetError::Http("the server closed the connection before it answered");
-            core.on_reply(id, Err(of_net(error.unwrap_or(&closed))), now(clock), sink);
-        }
-        self.send_waiting(&key, core, clock, sink);
+        Some((key, id))
     }
 
     fn cancel(&mut self, id: RequestId) {
@@ -624,15 +630,7 @@ impl Io {
             }
             Some(HttpPlace::Socket(at)) => {
                 // HTTP/1.1 cannot take a request back: the connection goes with it.
-                if let Some(Socket::Http { host, http, .. }) = self.sockets.get_mut(at) {
-                    let key = host.clone();
-                    let _ = self.poll.registry().deregister(http.source());
-                    http.shutdown();
-                    self.drop_socket(at);
-                    if let Some(host) = self.hosts.get_mut(&key) {
-                        host.http.retain(|other| *other != at);
-                    }
-                }
+                self.drop_http(at);
             }
             None => {}
         }

@@ -143,6 +143,15 @@ pub enum AnswerError {
     Decode(DecodeError),
 }
 
+impl From<AnswerError> for Error {
+    fn from(error: AnswerError) -> Error {
+        match error {
+            AnswerError::Refused(error) => error,
+            AnswerError::Decode(error) => Error::new(ErrorKind::BadResponse, error.to_string()),
+        }
+    }
+}
+
 /// Subscribe or unsubscribe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]

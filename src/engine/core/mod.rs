@@ -31,9 +31,7 @@ use crate::error::{Error, ErrorKind};
 use crate::market::{Market, Markets};
 use crate::metrics::Stage;
 use crate::model::{Cause, FeedId, FeedState, Health, MarketId, Mono, Stamp, Status, Update, VenueId, Wall};
-use crate::venue::{
-    self, Act, Answer, AnswerError, Ask, Channel, Decoded, Item, Method, Profile, Reply, Route, RouteId, Venue,
-};
+use crate::venue::{self, Act, Answer, AnswerError, Ask, Channel, Decoded, Item, Method, Profile, Reply, Route, Venue};
 
 /// A logical connection; its socket may change underneath.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -186,7 +184,6 @@ struct RestQueue {
     /// The venue told us to stay away until then.
     blocked_until: Mono,
     pump_at: Mono,
-    refusals: u32,
 }
 
 struct Pending {
@@ -283,7 +280,6 @@ impl Core {
             in_flight: 0,
             blocked_until: Mono(0),
             pump_at: Mono(0),
-            refusals: 0,
         };
         let streams_max = config.streams_per_link_max.unwrap_or(profile.streams_per_link_max).max(1);
         self.venues.push(VenueSlot {
@@ -373,8 +369,7 @@ impl Core {
                 Ok(())
             }
             Ok(_) => Err(Error::new(ErrorKind::BadResponse, "not a list of markets")),
-            Err(AnswerError::Refused(error)) => Err(error),
-            Err(AnswerError::Decode(error)) => Err(Error::new(ErrorKind::BadResponse, error.to_string())),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -485,11 +480,9 @@ impl Core {
             if let Some(used) = reply.weight_used {
                 venue.rest.window.at_least(now.mono, used);
             }
-            venue.rest.refusals = if matches!(reply.status, 418 | 429) { venue.rest.refusals + 1 } else { 0 };
             if matches!(reply.status, 418 | 429) {
-                let asked = u64::from(reply.retry_after_s.unwrap_or(0));
-                let least = if reply.status == 418 { BAN_S } else { SLOW_DOWN_S };
-                let wait_s = if reply.retry_after_s.is_some() { asked } else { least };
+                let usual_s = if reply.status == 418 { BAN_S } else { SLOW_DOWN_S };
+                let wait_s = reply.retry_after_s.map_or(usual_s, u64::from);
                 venue.rest.blocked_until = venue.rest.blocked_until.max(now.mono.after_ms(wait_s.max(1) * 1_000));
             }
         }
@@ -618,12 +611,6 @@ const DELTA_LEVELS_MAX: u32 = 5_000;
 
 fn no_route(channel: Channel) -> Route {
     Route { feed: u32::MAX, channel, market: None, price_scale: 0, amount_scale: 0, levels_max: 0 }
-}
-
-impl From<RouteId> for usize {
-    fn from(id: RouteId) -> usize {
-        id.0 as usize
-    }
 }
 
 impl std::fmt::Debug for Core {

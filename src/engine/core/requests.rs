@@ -208,8 +208,7 @@ impl Core {
                 return;
             }
             Ok(_) => return,
-            Err(AnswerError::Refused(error)) => error,
-            Err(AnswerError::Decode(error)) => Error::new(ErrorKind::BadResponse, error.to_string()),
+            Err(error) => Error::from(error),
         };
         if error.retry() == Retry::Never {
             self.fail_with_book(id, error, now);
@@ -235,8 +234,7 @@ impl Core {
                 return;
             }
             Ok(_) => return,
-            Err(AnswerError::Refused(error)) => error,
-            Err(AnswerError::Decode(error)) => Error::new(ErrorKind::BadResponse, error.to_string()),
+            Err(error) => Error::from(error),
         };
         let venue = &mut self.venues[usize::from(venue_id.0)];
         let MarketList::Asked { failures } = venue.list else { return };
@@ -298,12 +296,12 @@ impl Core {
         let status = match outcome {
             Ok(Answer::Status(status)) => status,
             Ok(_) => return,
-            Err(AnswerError::Refused(error)) => {
+            Err(error) => {
+                let error = Error::from(error);
                 let health = if error.retry() == Retry::Wait { Health::Maintenance } else { Health::Error };
                 self.venues[usize::from(venue.0)].last_error = Some(error);
                 Status { status: health, updated: now.wall, emulated: true }
             }
-            Err(AnswerError::Decode(_)) => Status { status: Health::Error, updated: now.wall, emulated: true },
         };
         self.set_status(venue, status);
     }
