@@ -6,8 +6,8 @@
 
 use std::ops::Range;
 
-use super::{Route, RouteId};
-use crate::book::{Delta, Level, Snapshot};
+use super::{Act, Route, RouteId};
+use crate::book::{Delta, Expected, Level, Snapshot};
 use crate::error::Error;
 use crate::json::{Cursor, JsonError};
 use crate::model::{BidAsk, Candle, Health, Ticker, Trade, Wall};
@@ -49,9 +49,9 @@ pub enum Item {
         route: RouteId,
         /// Whole or change.
         kind: BookKind,
-        /// Number of its first update.
+        /// Number of its first update; 0 where the venue numbers nothing.
         first: u64,
-        /// Number of its last update.
+        /// Number of its last update, likewise.
         last: u64,
         /// Number of the last update before it, where the venue says so.
         prev: Option<u64>,
@@ -63,6 +63,8 @@ pub enum Item {
         asks: Span,
         /// Levels left out because their numbers cannot be held.
         rejected: u32,
+        /// The checksum that the book has to have afterwards, where the venue sends one.
+        checksum: Option<Expected>,
     },
     /// Trades.
     Trades {
@@ -101,6 +103,24 @@ pub enum Item {
         /// The number of the request.
         id: u64,
     },
+    /// A topic was subscribed or left, where the venue names that instead of our request.
+    Settled {
+        /// Which of both.
+        act: Act,
+        /// The topic.
+        topic: Box<str>,
+    },
+    /// All topics that are subscribed now, where the venue answers every request with that.
+    Subscribed(Box<[Box<str>]>),
+    /// A topic cannot be subscribed, where the venue names that instead of our request.
+    TopicRefused {
+        /// The topic.
+        topic: Box<str>,
+        /// The venue's reason in unified terms.
+        error: Error,
+    },
+    /// A sign of life, or another message that means nothing more.
+    Heartbeat,
     /// The refusal of one of our requests, or of something that we sent without a number.
     Refusal {
         /// The number of the request, if the venue named one.

@@ -66,8 +66,10 @@ impl Channel {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Ask {
-    /// The list of markets.
+    /// The list of markets, or the first of several.
     Markets,
+    /// One of the further lists of markets, counted from 1.
+    MoreMarkets(u8),
     /// A book with at least this many levels a side.
     Snapshot {
         /// Levels a side.
@@ -180,6 +182,21 @@ pub trait Venue: Send {
 
     /// The topic of a single message, found without knowing what was subscribed. For reading single messages.
     fn topic_of(&self, frame: &[u8]) -> Option<String>;
+
+    /// What of a topic the messages name, and so where they are looked up. Two topics with one key cannot be told apart
+    /// on one connection, and go to two.
+    fn route_key<'t>(&self, topic: &'t str) -> &'t str {
+        topic
+    }
+
+    /// The path of the socket that serves a channel.
+    fn ws_path(&self, channel: Channel) -> &'static str {
+        let _ = channel;
+        self.profile().ws_path
+    }
+
+    /// The topics that a message of a client subscribes to. For replaying recordings.
+    fn topics_of_subscription(&self, message: &[u8]) -> Vec<String>;
 
     /// Writes the message that subscribes to, or unsubscribes from, `topics` under the request number `id`.
     fn subscription(&self, act: Act, topics: &[&str], id: u64, out: &mut Vec<u8>);
