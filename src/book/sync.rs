@@ -272,8 +272,8 @@ impl Sync {
     fn nonce(&self, last: u64) -> Option<u64> {
         match self.rule {
             Rule::Unnumbered => None,
-            // What OKX recorded before it had numbers.
-            Rule::Chain if last == 0 => None,
+            // What OKX sent before it had numbers, and its top of the book.
+            Rule::Chain | Rule::Replace if last == 0 => None,
             _ => Some(last),
         }
     }
@@ -340,7 +340,7 @@ impl Sync {
                 }
                 self.last = snapshot.last;
                 self.phase = Phase::Following { refresh: false, first: false };
-                book.reset(snapshot, Some(snapshot.last), received);
+                book.reset(snapshot, self.nonce(snapshot.last), received);
                 Step::Joined
             }
             (rule, _) if rule.is_in_band() => {

@@ -23,6 +23,11 @@ impl Span {
     fn range(self) -> Range<usize> {
         self.start as usize..self.end as usize
     }
+
+    /// From the start of this one to the end of `last`.
+    pub(super) fn through(self, last: Span) -> Span {
+        Span { start: self.start, end: last.end }
+    }
 }
 
 /// What a book message is.
@@ -175,6 +180,8 @@ pub struct Decoded {
     /// What the message said, in order.
     pub items: Vec<Item>,
     levels: Vec<Level>,
+    /// Asks of a message that mixes both sides, until they are moved behind the bids.
+    asks: Vec<Level>,
     trades: Vec<Trade>,
     tickers: Vec<Ticker>,
     bids_asks: Vec<BidAsk>,
@@ -184,12 +191,14 @@ pub struct Decoded {
 impl Decoded {
     /// Rows that are kept free at start, so that usual messages never allocate.
     const LEVELS_START: usize = 12_000;
+    const ASKS_START: usize = 512;
 
     /// A scratch area with room for usual messages.
     pub fn new() -> Decoded {
         Decoded {
             items: Vec::with_capacity(64),
             levels: Vec::with_capacity(Decoded::LEVELS_START),
+            asks: Vec::with_capacity(Decoded::ASKS_START),
             trades: Vec::with_capacity(64),
             tickers: Vec::with_capacity(4),
             bids_asks: Vec::with_capacity(4),
@@ -202,6 +211,7 @@ impl Decoded {
     pub fn clear(&mut self) {
         self.items.clear();
         self.levels.clear();
+        self.asks.clear();
         self.trades.clear();
         self.tickers.clear();
         self.bids_asks.clear();
@@ -224,6 +234,38 @@ impl Decoded {
         let start = self.levels.len();
         let rejected = c.levels(route.price_scale, route.amount_scale, start + levels_max, &mut self.levels)?;
         Ok((Span { start: start as u32, end: self.levels.len() as u32 }, rejected))
+    }
+
+    /// Where the next level will lie: the start of a span that [`Decoded::levels_since`] ends.
+    #[inline]
+    pub(super) fn levels_start(&self) -> u32 {
+        self.levels.len() as u32
+    }
+
+    /// Adds one level.
+    #[inline]
+    pub(super) fn push_level(&mut self, level: Level) {
+        self.levels.push(level);
+    }
+
+    /// The levels added since.
+    #[inline]
+    pub(super) fn levels_since(&self, start: u32) -> Span {
+        Span { start, end: self.levels_start() }
+    }
+
+    /// Adds an ask in a message that mixes both sides.
+    #[inline]
+    pub(super) fn push_mixed_ask(&mut self, level: Level) {
+        self.asks.push(level);
+    }
+
+    /// Moves those asks behind the levels there are.
+    #[inline]
+    pub(super) fn mixed_asks(&mut self) -> Span {
+        let start = self.levels_start();
+        self.levels.append(&mut self.asks);
+        self.levels_since(start)
     }
 
     /// Adds one trade, and says where it lies.

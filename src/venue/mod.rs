@@ -4,12 +4,19 @@
 //! [`Decoded`] out; commands in, bytes out. It never names a socket, a time, a retry or another venue.
 
 mod binance;
+mod coinbasepro;
 mod decoded;
+mod kraken;
+mod okex;
 mod profile;
 mod routes;
+mod shared;
 
 pub use binance::{BINANCE, BINANCEJE, BINANCEUS};
+pub use coinbasepro::COINBASEPRO;
 pub use decoded::{BookKind, DecodeError, Decoded, Item, Span};
+pub use kraken::KRAKEN;
+pub use okex::OKEX;
 pub use profile::{MessageLimit, PingRule, Profile, RestLimit};
 pub use routes::{Route, RouteId, Routes};
 
@@ -228,7 +235,7 @@ pub trait Venue: Send {
 }
 
 /// All venues, by ccxt id.
-pub const PROFILES: [&Profile; 3] = [&BINANCE, &BINANCEUS, &BINANCEJE];
+pub const PROFILES: [&Profile; 6] = [&BINANCE, &BINANCEUS, &BINANCEJE, &OKEX, &KRAKEN, &COINBASEPRO];
 
 /// The profile of a venue.
 ///
