@@ -286,6 +286,10 @@ impl Player {
     }
 
     fn open(&mut self, line: &Line, reader: &Reader, problems: &mut Problems) {
+        // Only Binance and its kin take topics in the address.
+        if self.core.profile(self.venue).ws_path != "/stream" {
+            return;
+        }
         let (topics, combined) = topics_of_url(&line.url);
         self.combined = combined;
         let topics: Vec<String> = topics.iter().map(|topic| topic.replace("%40", "@")).collect();
@@ -294,11 +298,9 @@ impl Player {
 
     /// A message that the client sent: a subscription adds its topics.
     fn sent(&mut self, line: &Line, reader: &Reader, problems: &mut Problems) {
-        let Ok(message) = serde_json::from_str::<Value>(&line.data) else { return };
-        if message["method"] == "SUBSCRIBE"
-            && let Some(topics) = message["params"].as_array()
-        {
-            self.subscribe(topics.iter().filter_map(Value::as_str), reader, problems);
+        let topics = self.adapter.topics_of_subscription(line.data.as_bytes());
+        if !topics.is_empty() {
+            self.subscribe(topics.iter().map(String::as_str), reader, problems);
         }
     }
 
