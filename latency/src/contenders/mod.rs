@@ -23,23 +23,26 @@ pub(crate) enum Kind {
 }
 
 /// One line of the list.
+#[derive(Debug)]
 pub(crate) struct Entry {
     /// Its name, in tables and on the command line.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// What it is, in one line.
-    pub about: &'static str,
+    pub(crate) about: &'static str,
     /// What it is compared as.
-    pub kind: Kind,
+    pub(crate) kind: Kind,
     /// How it waits.
-    pub waiting: Waiting,
+    pub(crate) waiting: Waiting,
     /// It can wait asleep too, whatever `waiting` says; then instructions and system calls are counted that way.
-    pub can_sleep: bool,
+    pub(crate) can_sleep: bool,
     /// It can spread its streams over several sockets.
-    pub many_sockets: bool,
+    pub(crate) many_sockets: bool,
     /// Only for series and questions of its own; not part of a run unless it is named.
-    pub only_by_name: bool,
+    pub(crate) only_by_name: bool,
+    /// Part of a quick run.
+    pub(crate) quick: bool,
     /// Makes it.
-    pub make: fn() -> Box<dyn Contender>,
+    pub(crate) make: fn() -> Box<dyn Contender>,
 }
 
 /// The contender that ratios are taken to: nothing that is read from a socket can come sooner.
@@ -59,6 +62,7 @@ pub(crate) const PLAIN: Entry = Entry {
     can_sleep: true,
     many_sockets: true,
     only_by_name: false,
+    quick: false,
     make: || Floor::boxed(Method::Recv),
 };
 
@@ -66,7 +70,7 @@ const OURS: Entry = Entry { kind: Kind::Ours, ..PLAIN };
 
 /// All contenders, in the order in which they take turns.
 pub(crate) const ALL: &[Entry] = &[
-    Entry { name: "floor-recv", about: "recv, nothing parsed, spinning", ..PLAIN },
+    Entry { name: "floor-recv", about: "recv, nothing parsed, spinning", quick: true, ..PLAIN },
     Entry {
         name: "floor-stamped",
         about: "recvmsg with kernel stamps, nothing parsed, spinning",
@@ -77,6 +81,7 @@ pub(crate) const ALL: &[Entry] = &[
         name: "floor-late",
         about: "recv with MSG_PEEK, taken after the work; nothing parsed, spinning",
         make: || Floor::boxed(Method::Late),
+        quick: true,
         ..PLAIN
     },
     Entry {
@@ -90,6 +95,7 @@ pub(crate) const ALL: &[Entry] = &[
         name: "wirebook",
         about: "Engine::poll in a loop, recv",
         make: || Wirebook::boxed(ReadMode::Recv, Extra::Nothing),
+        quick: true,
         ..OURS
     },
     Entry {
@@ -102,6 +108,7 @@ pub(crate) const ALL: &[Entry] = &[
         name: "wirebook-late",
         about: "Engine::poll in a loop, late acknowledge",
         make: || Wirebook::boxed(ReadMode::LateAck, Extra::Nothing),
+        quick: true,
         ..OURS
     },
     Entry {
@@ -109,6 +116,7 @@ pub(crate) const ALL: &[Entry] = &[
         about: "Engine::wait, recv",
         waiting: Waiting::Sleep,
         make: || Wirebook::boxed(ReadMode::Recv, Extra::Nothing),
+        quick: true,
         ..OURS
     },
     Entry {
