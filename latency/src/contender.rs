@@ -74,4 +74,10 @@ pub trait Contender {
 
     /// Every level of the book of a stream at the end, `(price, amount)` at eight decimals, best first.
     fn book(&self, stream: u32) -> (Vec<(i64, i64)>, Vec<(i64, i64)>);
+
+    /// Further times that it measured itself, by name, in nanoseconds, one for each message or whatever the name says.
+    /// Taken after the run; most contenders have none.
+    fn samples(&self) -> Vec<(&'static str, Vec<u64>)> {
+        Vec::new()
+    }
 }

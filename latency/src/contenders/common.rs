@@ -251,8 +251,15 @@ pub(crate) fn block_on<F>(waiting: Waiting, future: F) -> Result<(), String>
 where
     F: Future<Output = Result<(), String>>,
 {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(|error| format!("tokio: {error}"))?;
+    block_on_with(tokio::runtime::Builder::new_current_thread().enable_io(), waiting, future)
+}
+
+/// The same with more than sockets.
+pub(crate) fn block_on_with<F>(builder: &mut tokio::runtime::Builder, waiting: Waiting, future: F) -> Result<(), String>
+where
+    F: Future<Output = Result<(), String>>,
+{
+    let runtime = builder.build().map_err(|error| format!("tokio: {error}"))?;
     match waiting {
         Waiting::Sleep => runtime.block_on(future),
         Waiting::Spin => runtime.block_on(async {

@@ -61,6 +61,18 @@ fn barter() {
     check(Barter::default);
 }
 
+#[cfg(feature = "ccxt-pro")]
+#[test]
+fn ccxt_pro() {
+    let cases = [(1, Waiting::Spin), (1, Waiting::Sleep), (3, Waiting::Spin)];
+    for (streams, waiting) in cases {
+        check_case(&mut super::ccxt_pro::CcxtPro::default(), false, streams, 1, waiting);
+    }
+    let sender = TestSender::start(true, 1, 1, None);
+    let run = super::ccxt_pro::CcxtPro::default().run(&sender.target, Waiting::Spin, &mut Collect::of(&sender));
+    assert!(run.unwrap_err().contains("without TLS"));
+}
+
 #[test]
 fn a_gap_ends_a_run() {
     fn fails<C: Contender>(mut contender: C) {
@@ -75,23 +87,26 @@ fn a_gap_ends_a_run() {
     fails(Boomnet::new());
 }
 
-/// Runs a contender in every way and compares what it saw with the model.
+/// Runs a contender in every way.
 fn check<C: Contender>(contender: impl Fn() -> C) {
     for (tls, streams, sockets) in [(false, 1, 1), (true, 1, 1), (true, 4, 2)] {
         for waiting in [Waiting::Spin, Waiting::Sleep] {
-            let sender = TestSender::start(tls, streams, sockets, None);
-            let mut observer = Collect::of(&sender);
-            let mut contender = contender();
-            let case = format!("tls {tls}, {streams} streams, {waiting:?}");
-            contender.run(&sender.target, waiting, &mut observer).unwrap_or_else(|error| panic!("{case}: {error}"));
-            for stream in 0..streams {
-                let seen: Vec<(u64, Top)> = observer.of_stream(stream);
-                let mut model = Model::new(stream);
-                let expected: Vec<(u64, Top)> = (1..=FRAMES).map(|n| model.advance(n)).collect();
-                assert_eq!(seen, expected, "{case}");
-                assert_eq!(contender.book(stream), model.levels(), "{case}");
-            }
+            check_case(&mut contender(), tls, streams, sockets, waiting);
         }
+    }
+}
+
+/// Runs a contender and compares what it saw with the model.
+fn check_case(contender: &mut dyn Contender, tls: bool, streams: u32, sockets: u32, waiting: Waiting) {
+    let sender = TestSender::start(tls, streams, sockets, None);
+    let mut observer = Collect::of(&sender);
+    let case = format!("tls {tls}, {streams} streams, {waiting:?}");
+    contender.run(&sender.target, waiting, &mut observer).unwrap_or_else(|error| panic!("{case}: {error}"));
+    for stream in 0..streams {
+        let mut model = Model::new(stream);
+        let expected: Vec<(u64, Top)> = (1..=FRAMES).map(|n| model.advance(n)).collect();
+        assert_eq!(observer.of_stream(stream), expected, "{case}");
+        assert_eq!(contender.book(stream), model.levels(), "{case}");
     }
 }
 
@@ -266,9 +281,10 @@ fn serve(mut stream: impl Read + Write, gap: Option<u64>, wait: &Mutex<Receiver<
         write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())?;
         return stream.flush();
     }
-    let topics = path.strip_prefix("/stream?streams=").unwrap();
+    let wrapped = path != "/ws";
+    let topics = path.strip_prefix("/stream?streams=").unwrap_or_default();
     let stream_of = |topic: &str| topic.strip_prefix('s').unwrap().strip_suffix("@depth@100ms").unwrap().parse();
-    let mut models: Vec<Model> = topics.split('/').map(|topic| Model::new(stream_of(topic).unwrap())).collect();
+    let mut topics: Vec<String> = topics.split('/').map(str::to_owned).collect();
     let key = head.lines().find_map(|line| {
         let (name, value) = line.split_once(": ")?;
         name.eq_ignore_ascii_case("sec-websocket-key").then_some(value)
@@ -281,12 +297,20 @@ fn serve(mut stream: impl Read + Write, gap: Option<u64>, wait: &Mutex<Receiver<
     )?;
     stream.flush()?;
     let mut ws = WebSocket::from_raw_socket(stream, Role::Server, None);
+    if !wrapped {
+        let request: serde_json::Value = serde_json::from_slice(&ws.read().map_err(to_io)?.into_data())?;
+        topics = serde_json::from_value(request["params"].clone())?;
+        let answer = format!(r#"{{"result":null,"id":{}}}"#, request["id"]);
+        ws.send(Message::text(answer)).map_err(to_io)?;
+    }
+    let mut models: Vec<Model> = topics.iter().map(|topic| Model::new(stream_of(topic).unwrap())).collect();
     wait.lock().unwrap().recv().map_err(std::io::Error::other)?;
     for n in 1..=FRAMES {
         for model in &mut models {
             let (_, frame) = model.apply(n);
+            let frame = if wrapped { frame } else { frame[frame.find(r#"{"e""#).unwrap()..frame.len() - 1].to_owned() };
             // A snapshot may lie behind what the stream begins with, as at the venue.
-            if n == 1 {
+            if n == 1 && wrapped {
                 let old = r#"{"stream":"x","data":{"e":"depthUpdate","E":1,"s":"S0","U":990,"u":1000,"b":[],"a":[]}}"#;
                 ws.write(Message::text(old.replace("S0", &format!("S{}", model.stream)))).map_err(to_io)?;
             }
