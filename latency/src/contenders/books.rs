@@ -210,8 +210,7 @@ impl Books for SimdVecs {
     }
 
     fn on_frame_mut(&mut self, frame: &mut [u8]) -> Result<Option<Seen>, String> {
-        let Combined { data } =
-            simd_json::serde::from_slice_with_buffers(frame, &mut self.buffers).map_err(text_of)?;
+        let Combined { data } = simd_json::serde::from_slice_with_buffers(frame, &mut self.buffers).map_err(text_of)?;
         self.take(&data)
     }
 
@@ -259,8 +258,7 @@ impl Books for CursorArrays {
         let book = self.books.get_mut(stream as usize).ok_or("no such stream")?;
         book.sequence = Sequence::after(snapshot.last_update_id);
         for (side, levels) in [(&mut book.bids, &snapshot.bids), (&mut book.asks, &snapshot.asks)] {
-            let levels: Vec<Level> =
-                mantissas(levels)?.into_iter().map(|(price, qty)| Level { price, qty }).collect();
+            let levels: Vec<Level> = mantissas(levels)?.into_iter().map(|(price, qty)| Level { price, qty }).collect();
             side.reset(&levels, false);
         }
         Ok(())
