@@ -23,11 +23,10 @@ use barter_integration::protocol::StreamParser;
 use barter_integration::protocol::websocket::{WebSocket, WebSocketSerdeParser, WsError, WsMessage};
 use futures_util::StreamExt;
 use serde::Deserialize;
-use tokio_rustls::TlsConnector;
 use tokio_tungstenite_0_26::{MaybeTlsStream, client_async};
 
 use super::books::decimal_mantissa;
-use super::common::{self, Levels, block_on, first_of, server_name, snapshot, tls_config};
+use super::common::{Levels, block_on, ended, first_of, snapshot, tokio_connect};
 use crate::contender::{Contender, Observer, Target, Top, Waiting};
 
 type BarterStream = ExchangeWsStream<CombinedParser, BinanceSpotOrderBooksL2Transformer<u32>>;
@@ -77,14 +76,13 @@ async fn connect(
     socket: u32,
     snapshots: &[MarketEvent<u32, OrderBookEvent>],
 ) -> Result<BarterStream, String> {
-    let tcp = common::tokio_connect(target).await?;
-    let stream = if target.tls {
-        let tls = TlsConnector::from(tls_config(target)?).connect(server_name()?, tcp).await;
-        MaybeTlsStream::Rustls(tls.map_err(|error| format!("TLS: {error}"))?)
-    } else {
-        MaybeTlsStream::Plain(tcp)
+    let stream = match tokio_connect(target).await? {
+        tokio_tungstenite::MaybeTlsStream::Rustls(tls) => MaybeTlsStream::Rustls(tls),
+        tokio_tungstenite::MaybeTlsStream::Plain(tcp) => MaybeTlsStream::Plain(tcp),
+        _ => return Err("a stream of a kind that is not asked for".to_owned()),
     };
-    let (ws, _) = client_async(target.stream_url(socket), stream).await.map_err(|error| error.to_string())?;
+    let (ws, _) =
+        client_async(target.stream_url(socket), stream).await.map_err(|error| format!("handshake: {error}"))?;
     let (_, ws) = ws.split();
     let subscriptions: Map<u32> = (socket..target.streams)
         .step_by(target.sockets as usize)
@@ -105,7 +103,7 @@ async fn read(
     while let Some(event) = stream.next().await {
         let event = match event {
             Ok(event) => event,
-            Err(error) => return common::ended(error.to_string()),
+            Err(error) => return ended(error.to_string()),
         };
         let (books, observer) = &mut *shared.borrow_mut();
         let book = books.get_mut(event.instrument as usize).ok_or("a market that was not asked for")?;

@@ -13,6 +13,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde::Deserialize;
+use tokio_rustls::TlsConnector;
+use tokio_tungstenite::MaybeTlsStream;
 
 use crate::contender::{Target, Top, Waiting};
 
@@ -243,6 +245,18 @@ pub(crate) fn server_name() -> Result<ServerName<'static>, String> {
     ServerName::try_from("localhost").map_err(|error| format!("localhost is no name: {error}"))
 }
 
+/// The same for contenders on tokio.
+pub(crate) async fn tokio_connect(target: &Target) -> Result<MaybeTlsStream<tokio::net::TcpStream>, String> {
+    let failed = |error: std::io::Error| format!("cannot connect to {}: {error}", target.addr);
+    let tcp = tokio::net::TcpStream::connect(target.addr).await.map_err(failed)?;
+    tcp.set_nodelay(true).map_err(failed)?;
+    if !target.tls {
+        return Ok(MaybeTlsStream::Plain(tcp));
+    }
+    let tls = TlsConnector::from(tls_config(target)?).connect(server_name()?, tcp).await;
+    tls.map(MaybeTlsStream::Rustls).map_err(|error| format!("TLS: {error}"))
+}
+
 /// Runs a future on a tokio runtime of this one thread.
 ///
 /// tokio always sleeps where nothing is ready. To keep it awake, the future yields whenever it has nothing to do: the
@@ -293,13 +307,6 @@ where
         Poll::Pending
     })
     .await
-}
-
-pub(crate) async fn tokio_connect(target: &Target) -> Result<tokio::net::TcpStream, String> {
-    let failed = |error: std::io::Error| format!("cannot connect to {}: {error}", target.addr);
-    let tcp = tokio::net::TcpStream::connect(target.addr).await.map_err(failed)?;
-    tcp.set_nodelay(true).map_err(failed)?;
-    Ok(tcp)
 }
 
 /// The request that turns a connection into that of a socket, and its key.

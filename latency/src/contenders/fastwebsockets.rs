@@ -3,12 +3,15 @@
 use std::cell::RefCell;
 
 use fastwebsockets::{FragmentCollector, OpCode, Payload, Role, WebSocket};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio_rustls::TlsConnector;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_tungstenite::MaybeTlsStream;
 
 use super::books::SimdVecs;
-use super::common::{self, Books, Levels, block_on, first_of, server_name, tls_config};
+use super::common::{Books, Levels, block_on, ended, first_of, load, tokio_connect, upgrade_request};
 use crate::contender::{Contender, Observer, Target, Waiting};
+
+type Stream = MaybeTlsStream<TcpStream>;
 
 /// See the module's head.
 #[derive(Default)]
@@ -18,23 +21,15 @@ pub(crate) struct FastWebsockets {
 
 impl Contender for FastWebsockets {
     fn run(&mut self, target: &Target, waiting: Waiting, observer: &mut dyn Observer) -> Result<(), String> {
-        let books = self.books.insert(common::load(target)?);
+        let books = self.books.insert(load(target)?);
         block_on(waiting, async {
-            if target.tls {
-                let connector = TlsConnector::from(tls_config(target)?);
-                let mut sockets = Vec::new();
-                for socket in 0..target.sockets {
-                    let tls = connector.connect(server_name()?, common::tokio_connect(target).await?).await;
-                    sockets.push(upgrade(target, socket, tls.map_err(|error| format!("TLS: {error}"))?).await?);
-                }
-                read_all(sockets, books, observer).await
-            } else {
-                let mut sockets = Vec::new();
-                for socket in 0..target.sockets {
-                    sockets.push(upgrade(target, socket, common::tokio_connect(target).await?).await?);
-                }
-                read_all(sockets, books, observer).await
+            let mut sockets = Vec::new();
+            for socket in 0..target.sockets {
+                sockets.push(upgrade(target, socket, tokio_connect(target).await?).await?);
             }
+            observer.on_ready();
+            let shared = RefCell::new((books, observer));
+            first_of(sockets.into_iter().map(|ws| read(ws, &shared))).await
         })
     }
 
@@ -45,12 +40,9 @@ impl Contender for FastWebsockets {
 
 /// Shakes hands without hyper, whose upgraded connection would put a virtual call under every read. The sender is
 /// silent, so nothing comes behind the answer.
-async fn upgrade<S>(target: &Target, socket: u32, mut stream: S) -> Result<FragmentCollector<S>, String>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+async fn upgrade(target: &Target, socket: u32, mut stream: Stream) -> Result<FragmentCollector<Stream>, String> {
     let failed = |error: std::io::Error| format!("handshake: {error}");
-    let (request, _) = common::upgrade_request(target, socket)?;
+    let (request, _) = upgrade_request(target, socket)?;
     stream.write_all(&request).await.map_err(failed)?;
     stream.flush().await.map_err(failed)?;
     let mut answer = Vec::new();
@@ -65,30 +57,14 @@ where
     Ok(FragmentCollector::new(WebSocket::after_handshake(stream, Role::Client)))
 }
 
-async fn read_all<S>(
-    sockets: Vec<FragmentCollector<S>>,
-    books: &mut SimdVecs,
-    observer: &mut dyn Observer,
-) -> Result<(), String>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    observer.on_ready();
-    let shared = RefCell::new((books, observer));
-    first_of(sockets.into_iter().map(|ws| read(ws, &shared))).await
-}
-
-async fn read<S>(
-    mut ws: FragmentCollector<S>,
+async fn read(
+    mut ws: FragmentCollector<Stream>,
     shared: &RefCell<(&mut SimdVecs, &mut dyn Observer)>,
-) -> Result<(), String>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+) -> Result<(), String> {
     loop {
         let mut frame = match ws.read_frame().await {
             Ok(frame) => frame,
-            Err(error) => return common::ended(error.to_string()),
+            Err(error) => return ended(error.to_string()),
         };
         match frame.opcode {
             OpCode::Text => {}
