@@ -26,6 +26,9 @@ use crate::contender::{Contender, Observer, Target, Waiting};
 /// boomnet writes the request of its handshake into a buffer of 256 bytes, which leaves this many for the path.
 const PATH_LEN_MAX: usize = 100;
 
+/// So many reads of 4 KiB take a TLS record of the greatest size.
+const READS_PER_RECORD: u32 = 5;
+
 /// See the module's head.
 pub(crate) struct Boomnet<B> {
     books: Option<B>,
@@ -114,7 +117,7 @@ where
 {
     while !sockets.iter().all(Websocket::handshake_complete) {
         for ws in &mut sockets {
-            read(ws, books, observer)?;
+            shake_hands(ws, books, observer)?;
         }
     }
     observer.on_ready();
@@ -154,11 +157,13 @@ where
             }
             if event.is_readable() {
                 ws.make_readable().map_err(failed)?;
-                // One batch may leave bytes in the socket, and mio tells of them only once.
-                loop {
+                // mio tells only once, and one read takes 4 KiB, which need not be a whole record. Once the socket is
+                // empty, another read costs no system call.
+                let mut nothing = 0;
+                while nothing < READS_PER_RECORD {
                     match read(ws, books, observer)? {
-                        Outcome::Nothing => break,
-                        Outcome::Messages => {}
+                        Outcome::Nothing => nothing += 1,
+                        Outcome::Messages => nothing = 0,
                         Outcome::Over => return Ok(()),
                     }
                 }
@@ -166,13 +171,25 @@ where
         }
         if !ready {
             for ws in &mut sockets {
-                read(ws, books, observer)?;
+                shake_hands(ws, books, observer)?;
             }
             ready = sockets.iter().all(Websocket::handshake_complete);
             if ready {
                 observer.on_ready();
             }
         }
+    }
+}
+
+/// One step of the handshake; there are no messages yet.
+fn shake_hands<S, B>(ws: &mut Websocket<S>, books: &mut B, observer: &mut dyn Observer) -> Result<(), String>
+where
+    S: Read + Write + ReadHint,
+    B: Books,
+{
+    match read(ws, books, observer)? {
+        Outcome::Over => Err("the sender closed during the handshake".to_owned()),
+        _ => Ok(()),
     }
 }
 
