@@ -318,10 +318,11 @@ fn serve(mut stream: impl Read + Write, gap: Option<u64>, wait: &Mutex<Receiver<
                 ws.write(Message::text(frame)).map_err(to_io)?;
             }
         }
-        if n % 3 != 0 {
+        // The first half comes in one piece, in records of the greatest size.
+        if n > FRAMES / 2 && n % 3 != 0 {
             ws.flush().map_err(to_io)?;
         }
-        if n % 50 == 0 {
+        if n > FRAMES / 2 && n % 20 == 0 {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
