@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 /// Where the sender listens, and how its stream is to be reached.
 #[derive(Clone, Debug)]
-pub struct Target {
+pub(crate) struct Target {
     /// Address on 127.0.0.1. REST and WebSocket are served on the same port.
     pub addr: SocketAddr,
     /// `wss` and `https` if true, `ws` and `http` otherwise.
@@ -20,7 +20,7 @@ pub struct Target {
 
 impl Target {
     /// The stream's URL: `wss://localhost:port/stream?streams=s0@depth@100ms`.
-    pub fn stream_url(&self, socket: u32) -> String {
+    pub(crate) fn stream_url(&self, socket: u32) -> String {
         let scheme = if self.tls { "wss" } else { "ws" };
         let topics: Vec<String> = (socket..self.streams)
             .step_by(self.sockets.max(1) as usize)
@@ -32,7 +32,7 @@ impl Target {
 
 /// Best bid and ask after a message, as mantissas at eight decimals; zeros where a side is empty.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Top {
+pub(crate) struct Top {
     /// Best bid.
     pub bid: i64,
     /// What is offered there.
@@ -44,7 +44,7 @@ pub struct Top {
 }
 
 /// Told after every message, when the book is up to date and its top has been read.
-pub trait Observer {
+pub(crate) trait Observer {
     /// To be called once when the contender is connected and about to read: the sender stays silent until all sockets
     /// are there and this was called. It then sends some messages slowly, until all books have been seen, before what
     /// counts.
@@ -57,7 +57,7 @@ pub trait Observer {
 
 /// How a contender waits for bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Waiting {
+pub(crate) enum Waiting {
     /// Never sleeps.
     Spin,
     /// Sleeps in the kernel until there is something to read.
@@ -65,7 +65,7 @@ pub enum Waiting {
 }
 
 /// One way to get from the wire to a book.
-pub trait Contender {
+pub(crate) trait Contender {
     /// Connects, and observes messages until the observer has had enough or the sender closes.
     ///
     /// # Errors
