@@ -18,6 +18,8 @@ use tungstenite::{Message, WebSocket};
 
 use super::barter::Barter;
 use super::boomnet::Boomnet;
+#[cfg(feature = "ccxt-pro")]
+use super::ccxt_pro::CcxtPro;
 use super::common::Levels;
 use super::fastwebsockets::FastWebsockets;
 use super::mio_tungstenite::MioTungstenite;
@@ -64,13 +66,16 @@ fn barter() {
 #[cfg(feature = "ccxt-pro")]
 #[test]
 fn ccxt_pro() {
-    let cases = [(1, Waiting::Spin), (1, Waiting::Sleep), (3, Waiting::Spin)];
-    for (streams, waiting) in cases {
-        check_case(&mut super::ccxt_pro::CcxtPro::default(), false, streams, 1, waiting);
-    }
-    let sender = TestSender::start(true, 1, 1, None);
-    let run = super::ccxt_pro::CcxtPro::default().run(&sender.target, Waiting::Spin, &mut Collect::of(&sender));
-    assert!(run.unwrap_err().contains("without TLS"));
+    let all = || {
+        for (streams, waiting) in [(1, Waiting::Spin), (1, Waiting::Sleep), (3, Waiting::Spin)] {
+            check_case(&mut CcxtPro::default(), false, streams, 1, waiting);
+        }
+        let sender = TestSender::start(true, 1, 1, None);
+        let run = CcxtPro::default().run(&sender.target, Waiting::Spin, &mut Collect::of(&sender));
+        assert!(run.unwrap_err().contains("without TLS"));
+    };
+    // Without optimisation its functions overflow the 2 MiB that a test has.
+    std::thread::Builder::new().stack_size(32 << 20).spawn(all).unwrap().join().unwrap();
 }
 
 #[test]
