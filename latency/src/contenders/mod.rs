@@ -1,7 +1,25 @@
 //! Who takes part.
 
+#[cfg(feature = "rivals")]
+mod barter;
+#[cfg(feature = "rivals")]
+mod books;
+#[cfg(feature = "rivals")]
+mod boomnet;
+#[cfg(feature = "ccxt-pro")]
+mod ccxt_pro;
+#[cfg(feature = "rivals")]
+mod common;
+#[cfg(feature = "rivals")]
+mod fastwebsockets;
 mod floor;
+#[cfg(feature = "rivals")]
+mod mio_tungstenite;
 mod order;
+#[cfg(all(test, feature = "rivals"))]
+mod tests;
+#[cfg(feature = "rivals")]
+mod tokio_tungstenite;
 mod wirebook;
 
 use ::wirebook::net::stream::ReadMode;
@@ -67,6 +85,9 @@ pub(crate) const PLAIN: Entry = Entry {
 };
 
 const OURS: Entry = Entry { kind: Kind::Ours, ..PLAIN };
+
+#[cfg(feature = "rivals")]
+const RIVAL: Entry = Entry { kind: Kind::Rival, ..PLAIN };
 
 /// All contenders, in the order in which they take turns.
 pub(crate) const ALL: &[Entry] = &[
@@ -138,5 +159,111 @@ pub(crate) const ALL: &[Entry] = &[
         only_by_name: true,
         make: || Wirebook::boxed(ReadMode::LateAck, Extra::Orders),
         ..OURS
+    },
+    #[cfg(feature = "rivals")]
+    Entry {
+        name: "mio-tungstenite-tuned",
+        about: "mio, tungstenite with a read buffer of 8 KiB, rustls; wirebook's JSON reader and book",
+        make: || Box::new(mio_tungstenite::MioTungstenite::tuned()),
+        ..RIVAL
+    },
+    #[cfg(feature = "rivals")]
+    Entry {
+        name: "mio-tungstenite",
+        about: "mio, tungstenite, rustls; simd-json into a type, sorted vectors",
+        make: || Box::new(mio_tungstenite::MioTungstenite::new()),
+        ..RIVAL
+    },
+    #[cfg(feature = "rivals")]
+    Entry {
+        name: "boomnet",
+        about: "boomnet with rustls; wirebook's JSON reader and book",
+        make: || Box::new(boomnet::Boomnet::new()),
+        ..RIVAL
+    },
+    #[cfg(feature = "rivals")]
+    Entry {
+        name: "boomnet-simd",
+        about: "boomnet with rustls; simd-json into a type, sorted vectors",
+        make: || Box::new(boomnet::Boomnet::simd()),
+        ..RIVAL
+    },
+    #[cfg(feature = "rivals")]
+    Entry {
+        name: "fastwebsockets-busy",
+        about: "tokio kept awake, fastwebsockets, rustls; simd-json into a type, sorted vectors",
+        make: || Box::new(fastwebsockets::FastWebsockets::default()),
+        ..RIVAL
+    },
+    #[cfg(feature = "rivals")]
+    Entry {
+        name: "tokio-tungstenite-busy",
+        about: "tokio kept awake, tokio-tungstenite, rustls; serde_json into a type, BTreeMaps of Decimal",
+        make: || Box::new(tokio_tungstenite::TokioTungstenite::default()),
+        ..RIVAL
+    },
+    #[cfg(feature = "rivals")]
+    Entry {
+        name: "barter-data-busy",
+        about: "tokio kept awake; barter-data's stream, transformer and book",
+        make: || Box::new(barter::Barter::default()),
+        ..RIVAL
+    },
+    #[cfg(feature = "ccxt-pro")]
+    Entry {
+        name: "ccxt-pro-busy",
+        about: "tokio kept awake; CCXT Pro in Rust, which cannot be given a certificate: without TLS only",
+        many_sockets: false,
+        make: || Box::new(ccxt_pro::CcxtPro::default()),
+        ..RIVAL
+    },
+    #[cfg(feature = "rivals")]
+    Entry {
+        name: "mio-tungstenite-sleep",
+        about: "mio, tungstenite, rustls; simd-json into a type, sorted vectors; asleep",
+        waiting: Waiting::Sleep,
+        make: || Box::new(mio_tungstenite::MioTungstenite::new()),
+        ..RIVAL
+    },
+    #[cfg(feature = "rivals")]
+    Entry {
+        name: "boomnet-sleep",
+        about: "boomnet with rustls, its sockets in a mio::Poll; wirebook's JSON reader and book; asleep",
+        waiting: Waiting::Sleep,
+        make: || Box::new(boomnet::Boomnet::new()),
+        ..RIVAL
+    },
+    #[cfg(feature = "rivals")]
+    Entry {
+        name: "fastwebsockets-sleep",
+        about: "tokio, fastwebsockets, rustls; simd-json into a type, sorted vectors",
+        waiting: Waiting::Sleep,
+        make: || Box::new(fastwebsockets::FastWebsockets::default()),
+        ..RIVAL
+    },
+    #[cfg(feature = "rivals")]
+    Entry {
+        name: "tokio-tungstenite-sleep",
+        about: "tokio, tokio-tungstenite, rustls; serde_json into a type, BTreeMaps of Decimal",
+        waiting: Waiting::Sleep,
+        make: || Box::new(tokio_tungstenite::TokioTungstenite::default()),
+        ..RIVAL
+    },
+    #[cfg(feature = "rivals")]
+    Entry {
+        name: "barter-data-sleep",
+        about: "tokio; barter-data's stream, transformer and book",
+        waiting: Waiting::Sleep,
+        make: || Box::new(barter::Barter::default()),
+        ..RIVAL
+    },
+    #[cfg(feature = "ccxt-pro")]
+    Entry {
+        name: "ccxt-pro-sleep",
+        about: "tokio; CCXT Pro in Rust, which cannot be given a certificate: without TLS only",
+        waiting: Waiting::Sleep,
+        many_sockets: false,
+        make: || Box::new(ccxt_pro::CcxtPro::default()),
+        ..RIVAL
     },
 ];
