@@ -397,7 +397,10 @@ struct Wrapped<'a, T> {
 }
 
 #[derive(Deserialize)]
+#[allow(dead_code)]
 struct DepthUpdate<'a> {
+    #[serde(rename = "E")]
+    time: i64,
     #[serde(rename = "U")]
     first: u64,
     #[serde(rename = "u")]

@@ -9,9 +9,15 @@
 //!     --instructions [--update]           instruction counts; see `instructions`
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
+mod books;
+mod checksums;
 mod common;
+mod decimals;
 mod decode;
 mod instructions;
+mod json;
+mod stack;
+mod transport;
 
 use common::{Case, measure, run_one};
 
@@ -49,7 +55,16 @@ fn main() {
     if count {
         std::process::exit(i32::from(!instructions::run(update)));
     }
-    let cases: Vec<Case> = decode::cases();
+    let groups = [
+        decode::cases(),
+        stack::cases(),
+        decimals::cases(),
+        json::cases(),
+        books::cases(),
+        checksums::cases(),
+        transport::cases(),
+    ];
+    let cases: Vec<Case> = groups.into_iter().flatten().collect();
     if let Some(only) = only {
         let Some((name, contender)) = only.rsplit_once('/') else { quit("--only takes CASE/CONTENDER") };
         let Some(case) = cases.iter().find(|case| case.name == name) else {

@@ -81,6 +81,15 @@ const NKN: Market = Market {
     amount_written: Some(8),
 };
 const SUSHI: Market = Market { base: "SUSHI", price_scale: 3, price_written: Some(4), amount_written: Some(0), ..NKN };
+const LTC: Market = Market {
+    base: "LTC",
+    quote: "BTC",
+    price_scale: 4,
+    amount_scale: 2,
+    price_written: None,
+    amount_written: None,
+    ..NKN
+};
 const OKX_BTC: Market = Market {
     venue: "okex",
     base: "BTC",
@@ -219,17 +228,28 @@ pub(crate) fn binance_trade(count: usize) -> Stream {
 
 /// Binance spot `<symbol>@bookTicker`, as recorded in October 2021: 101 bytes and 38 of the wrapper.
 pub(crate) fn binance_book_ticker(count: usize) -> Stream {
-    stream(NKN, Channel::BidAsk, small_walk(20), count, None, |walk, n| {
+    book_ticker(NKN, count)
+}
+
+/// The same of a market with short numbers: a frame of about 100 bytes, wrapper and all.
+pub(crate) fn binance_short_ticker(count: usize) -> Stream {
+    book_ticker(LTC, count)
+}
+
+fn book_ticker(market: Market, count: usize) -> Stream {
+    let symbol = format!("{}{}", market.base, market.quote);
+    let topic = symbol.to_lowercase();
+    stream(market, Channel::BidAsk, small_walk(20), count, None, move |walk, n| {
         let bid = 3_520 + walk.random.below(200);
         let ask = bid + 1 + walk.random.below(8);
         let (bid_qty, ask_qty) = (walk.qty(), walk.qty());
         format!(
-            r#"{{"stream":"nknusdt@bookTicker","data":{{"u":{},"s":"NKNUSDT","b":"{}","B":"{}","a":"{}","A":"{}"}}}}"#,
+            r#"{{"stream":"{topic}@bookTicker","data":{{"u":{},"s":"{symbol}","b":"{}","B":"{}","a":"{}","A":"{}"}}}}"#,
             499_869_768 + n,
-            NKN.price(bid),
-            NKN.amount(bid_qty),
-            NKN.price(ask),
-            NKN.amount(ask_qty),
+            market.price(bid),
+            market.amount(bid_qty),
+            market.price(ask),
+            market.amount(ask_qty),
         )
     })
 }
