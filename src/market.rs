@@ -71,9 +71,10 @@ pub struct Markets {
 }
 
 impl Markets {
-    /// Takes over a freshly loaded list for `venue`.
+    /// Takes over a freshly loaded list for `venue`. It says nothing about markets of kinds that it does not hold.
     pub(crate) fn merge(&mut self, venue: VenueId, list: Vec<Market>) {
-        let mut seen = vec![false; self.rows.len()];
+        let kinds: Vec<MarketKind> = list.iter().map(|market| market.kind).collect();
+        let mut seen: Vec<bool> = self.rows.iter().map(|row| !kinds.contains(&row.kind)).collect();
         for mut market in list {
             if let Some(&index) = self.by_venue_symbol.get(&market.venue_symbol) {
                 market.id = MarketId { venue, index };

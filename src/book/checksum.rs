@@ -18,6 +18,31 @@ pub struct Scales {
     pub qty: u8,
 }
 
+/// The checksum that came with a message, and how it is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Expected {
+    /// [`Checksum::okx`].
+    Okx(i32),
+    /// [`Checksum::kraken`].
+    Kraken {
+        /// The checksum.
+        crc: u32,
+        /// The decimals with which numbers are printed for it.
+        printed: Scales,
+    },
+}
+
+impl Expected {
+    /// The checksum itself.
+    pub fn value(self) -> u32 {
+        match self {
+            Expected::Okx(crc) => crc.cast_unsigned(),
+            Expected::Kraken { crc, .. } => crc,
+        }
+    }
+}
+
 /// How many levels of a side kraken's checksum covers, whatever the depth of the book.
 pub const KRAKEN_LEVELS: usize = 10;
 /// How many levels of a side okx's checksum covers.

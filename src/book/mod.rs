@@ -8,11 +8,13 @@ pub mod checksum;
 pub mod side;
 mod sync;
 
+pub use checksum::Expected;
 pub use side::{BookSide, Change, Level, Side};
 pub use sync::{Delta, Held, Rule, Snapshot, Step, Sync};
 
 use crate::decimal::{DecimalError, Fixed};
 use crate::model::{Cause, MarketId, Mono, Stamp, Wall};
+use checksum::{Checksum, Scales};
 
 /// Whether a book can be relied on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -65,6 +67,8 @@ pub struct Book {
     received: Stamp,
     updates: u64,
     levels_rejected: u64,
+    /// Levels of a side that the venue keeps; worse ones fall out without a word. `usize::MAX` if it keeps all.
+    window: usize,
 }
 
 impl Book {
@@ -84,7 +88,14 @@ impl Book {
             received: Stamp::default(),
             updates: 0,
             levels_rejected: 0,
+            window: usize::MAX,
         }
+    }
+
+    /// Keeps the best `levels` of each side after every change: for venues that define their book as these and do not
+    /// delete what falls out.
+    pub(crate) fn keep_window(&mut self, levels: usize) {
+        self.window = levels;
     }
 
     /// The market.
@@ -205,21 +216,23 @@ impl Book {
 
     /// Applies the levels of a delta. What they mean for the sequence is the business of [`Sync`].
     #[inline]
-    pub(crate) fn apply(&mut self, delta: &Delta<'_>, received: Stamp) {
+    pub(crate) fn apply(&mut self, delta: &Delta<'_>, nonce: Option<u64>, received: Stamp) {
         for level in delta.bids {
             self.bids.set(level.price, level.qty);
         }
         for level in delta.asks {
             self.asks.set(level.price, level.qty);
         }
-        self.moved(Some(delta.last), delta.venue_time, received);
+        self.bids.cut_to(self.window);
+        self.asks.cut_to(self.window);
+        self.moved(nonce, delta.venue_time, received);
     }
 
     /// Replaces the content by a snapshot.
-    pub(crate) fn reset(&mut self, snapshot: &Snapshot<'_>, received: Stamp) {
+    pub(crate) fn reset(&mut self, snapshot: &Snapshot<'_>, nonce: Option<u64>, received: Stamp) {
         self.bids.reset(snapshot.bids, snapshot.bids_cut);
         self.asks.reset(snapshot.asks, snapshot.asks_cut);
-        self.moved(Some(snapshot.last), snapshot.venue_time, received);
+        self.moved(nonce, snapshot.venue_time, received);
     }
 
     fn moved(&mut self, nonce: Option<u64>, venue_time: Option<Wall>, received: Stamp) {
@@ -229,6 +242,17 @@ impl Book {
         }
         self.received = received;
         self.updates += 1;
+    }
+
+    /// The book's own checksum by the rule of `expected`. `None` if it has none: a level has more decimals than the
+    /// venue prints.
+    pub(crate) fn checksum(&self, expected: Expected, checksum: &mut Checksum) -> Option<u32> {
+        let held = Scales { price: self.price_scale, qty: self.amount_scale };
+        let (bids, asks) = (self.bids.levels(), self.asks.levels());
+        match expected {
+            Expected::Okx(_) => Some(checksum.okx(bids, asks, held).cast_unsigned()),
+            Expected::Kraken { printed, .. } => checksum.kraken(bids, asks, held, printed),
+        }
     }
 
     pub(crate) fn reject_levels(&mut self, count: u32) {

@@ -31,14 +31,27 @@ pub enum Rule {
     PrevId,
     /// Each message is a whole book that replaces the one before: partial-depth streams.
     Replace,
+    /// The snapshot comes on the stream, and each delta names the number of the message before it, which may go back
+    /// while the chain holds. A message without a number before it counts as the next one. OKX.
+    Chain,
+    /// The snapshot comes on the stream, and nothing is numbered: the order of the stream is all there is, and a
+    /// checksum where the venue sends one. Kraken, Coinbase.
+    Unnumbered,
+}
+
+impl Rule {
+    /// True if snapshots come on the stream when it is subscribed, so that a new one takes a new subscription.
+    pub fn is_in_band(self) -> bool {
+        matches!(self, Rule::Chain | Rule::Unnumbered)
+    }
 }
 
 /// A change of a book.
 #[derive(Clone, Copy, Debug)]
 pub struct Delta<'a> {
-    /// Number of the first update in it.
+    /// Number of the first update in it; 0 where the venue numbers nothing.
     pub first: u64,
-    /// Number of the last update in it.
+    /// Number of the last update in it, likewise.
     pub last: u64,
     /// Number of the last update before it, where the venue says so.
     pub prev: Option<u64>,
@@ -90,6 +103,13 @@ pub enum Step {
         expected: u64,
         /// The number that came.
         got: u64,
+    },
+    /// The book does not have the checksum that the venue sent: it is not to be relied on, and a snapshot is needed now.
+    Mismatch {
+        /// The venue's checksum.
+        expected: u32,
+        /// The book's.
+        got: u32,
     },
 }
 
@@ -154,20 +174,20 @@ impl Sync {
         self.held.clear();
     }
 
-    /// The subscription is confirmed. True if a snapshot is needed now.
+    /// The subscription is confirmed. True if a snapshot has to be asked for now.
     pub fn subscribed(&mut self) -> bool {
         if self.rule == Rule::Replace || self.phase != Phase::Subscription {
             return false;
         }
         self.phase = Phase::Snapshot;
-        true
+        !self.rule.is_in_band()
     }
 
     /// Asks for a fresh snapshot while the book stays as it is (a side ran low, or an audit is due). True if one is
     /// needed now; false if one is on its way or there is nothing to refresh.
     pub fn refresh(&mut self) -> bool {
         match self.phase {
-            Phase::Following { refresh: false, first } if self.rule != Rule::Replace => {
+            Phase::Following { refresh: false, first } if self.rule != Rule::Replace && !self.rule.is_in_band() => {
                 self.phase = Phase::Following { refresh: true, first };
                 true
             }
@@ -208,7 +228,7 @@ impl Sync {
             && (self.continues(delta) || first && self.straddles(delta))
         {
             self.last = delta.last;
-            book.apply(delta, received);
+            book.apply(delta, self.nonce(delta.last), received);
             if refresh || first {
                 self.after_applied(delta, refresh);
             }
@@ -241,13 +261,35 @@ impl Sync {
         match self.rule {
             Rule::Range => self.last.checked_add(1) == Some(delta.first) && delta.last >= delta.first,
             Rule::PrevId => delta.prev == Some(self.last) && delta.last >= self.last,
+            Rule::Chain => delta.prev.is_none_or(|prev| prev == self.last),
+            Rule::Unnumbered => true,
             Rule::Replace => false,
+        }
+    }
+
+    /// The number that a book shows.
+    #[inline]
+    fn nonce(&self, last: u64) -> Option<u64> {
+        match self.rule {
+            Rule::Unnumbered => None,
+            // What OKX sent before it had numbers, and its top of the book.
+            Rule::Chain | Rule::Replace if last == 0 => None,
+            _ => Some(last),
         }
     }
 
     #[cold]
     fn on_delta_out_of_line(&mut self, delta: &Delta<'_>) -> Step {
         match self.phase {
+            Phase::Subscription | Phase::Snapshot if self.rule.is_in_band() => {
+                // From before the subscription that the snapshot belongs to.
+                self.ignored += 1;
+                Step::Ignored
+            }
+            Phase::Following { .. } if self.rule == Rule::Chain => {
+                self.phase = Phase::Snapshot;
+                Step::Gap { expected: self.last, got: delta.prev.unwrap_or(delta.first) }
+            }
             Phase::Subscription if self.rule != Rule::Replace => {
                 // Data before the confirmation: the stream delivers, so the snapshot can be asked for.
                 self.hold(delta);
@@ -298,7 +340,14 @@ impl Sync {
                 }
                 self.last = snapshot.last;
                 self.phase = Phase::Following { refresh: false, first: false };
-                book.reset(snapshot, received);
+                book.reset(snapshot, self.nonce(snapshot.last), received);
+                Step::Joined
+            }
+            (rule, _) if rule.is_in_band() => {
+                // Whatever was before, the stream goes on from here.
+                self.last = snapshot.last;
+                self.phase = Phase::Following { refresh: false, first: false };
+                book.reset(snapshot, self.nonce(snapshot.last), received);
                 Step::Joined
             }
             (_, Phase::Snapshot) => self.join(snapshot, book, received),
@@ -321,7 +370,7 @@ impl Sync {
         if !self.held.covers(snapshot.last, self.rule) {
             return Step::SnapshotTooOld;
         }
-        book.reset(snapshot, received);
+        book.reset(snapshot, Some(snapshot.last), received);
         self.last = snapshot.last;
         let mut held = std::mem::take(&mut self.held);
         let mut first = true;
@@ -331,7 +380,7 @@ impl Sync {
                 _ => delta.last <= snapshot.last,
             };
             if !old {
-                book.apply(delta, received);
+                book.apply(delta, Some(delta.last), received);
                 self.last = delta.last;
                 first = false;
             }

@@ -5,7 +5,7 @@ use std::io::{self, BufReader, Write};
 use serde_json::Value;
 use wirebook::book::Level;
 use wirebook::decimal::Fixed;
-use wirebook::venue::{BookKind, Channel, DecodeError, Decoded, Item, Route, RouteId, Routes, Venue};
+use wirebook::venue::{Act, BookKind, Channel, DecodeError, Decoded, Item, Route, RouteId, Routes, Venue};
 
 use super::events::{self, Object};
 use super::recording::{Line, Reader};
@@ -81,7 +81,7 @@ impl Decoder {
 
     fn message(&mut self, frame: &[u8], number: u64) -> Result<Vec<Value>, String> {
         if let Some(topic) = self.venue.topic_of(frame)
-            && self.routes.find(topic.as_bytes()).is_none()
+            && self.routes.find(self.venue.route_key(&topic).as_bytes()).is_none()
         {
             self.add(&topic)?;
         }
@@ -117,6 +117,7 @@ impl Decoder {
         let feed = self.symbols.len() as u32;
         self.symbols.push(symbol);
         let levels_max = LEVELS_MAX;
+        let topic = self.venue.route_key(topic);
         self.routes.insert(topic, Route { feed, channel, market: None, price_scale: 0, amount_scale: 0, levels_max });
         Ok(())
     }
@@ -137,8 +138,8 @@ impl Decoder {
                 let snapshot = *kind != BookKind::Delta;
                 let event = Object::new("book", symbol)
                     .with("snapshot", snapshot)
-                    .with("first", (!snapshot).then_some(*first))
-                    .with("nonce", *last)
+                    .with("first", (!snapshot && *first != 0).then_some(*first))
+                    .with("nonce", (*last != 0).then_some(*last))
                     .time("timestamp", *venue_time)
                     .levels("bids", self.decoded.levels(*bids).iter().map(level))
                     .levels("asks", self.decoded.levels(*asks).iter().map(level))
@@ -174,6 +175,20 @@ impl Decoder {
                 events.push(event.with("code", error.code()));
             }
             Item::Status(health) => events.push(Object::new("status", None).with("status", health.as_str())),
+            Item::Settled { act, topic } => {
+                let name = if *act == Act::Subscribe { "subscribed" } else { "unsubscribed" };
+                events.push(Object::new(name, None).with("topic", &**topic));
+            }
+            Item::Subscribed(topics) => {
+                for topic in topics {
+                    events.push(Object::new("subscribed", None).with("topic", &**topic));
+                }
+            }
+            Item::TopicRefused { topic, error } => {
+                let event = Object::new("refusal", None).with("topic", &**topic).with("message", error.message());
+                events.push(event.with("code", error.code()));
+            }
+            Item::Heartbeat => {}
             Item::Shutdown => events.push(Object::new("shutdown", None)),
             _ => return Err("a message that names no topic, and is no answer either".to_owned()),
         }

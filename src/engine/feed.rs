@@ -4,14 +4,15 @@
 //! Whatever needs more than that (a snapshot to be asked for, a refusal) is written down as a [`Todo`] for the control
 //! path in `core`.
 
-use crate::book::{Book, BookState, Delta, Step, Sync};
+use crate::book::checksum::Checksum;
+use crate::book::{Book, BookState, Delta, Expected, Step, Sync};
 use crate::error::{Error, ErrorKind};
 use crate::metrics::Stage;
 use crate::model::{
     BidAsk, Candle, Cause, Event, FeedId, FeedState, MarketId, Mono, Notice, Ring, Stamp, Status, Ticker, Trade,
     Update, VenueId, Wall,
 };
-use crate::venue::{Channel, Decoded, Item, Route};
+use crate::venue::{Act, Channel, Decoded, Item, Route};
 
 use super::core::{LinkId, RequestId, Sink};
 
@@ -67,6 +68,8 @@ pub(crate) enum Data {
 pub(crate) struct BookFeed {
     pub(crate) book: Book,
     pub(crate) sync: Sync,
+    /// From the first checksum on.
+    pub(crate) checksum: Option<Box<Checksum>>,
     pub(crate) ask: SnapshotAsk,
     /// Snapshots asked for since the book was well for long.
     pub(crate) tries: u32,
@@ -87,6 +90,21 @@ pub(crate) enum SnapshotAsk {
     /// To be asked for at this time.
     At(Mono),
     Sent(RequestId),
+    /// It comes on the stream, by this time at the latest.
+    InBand(Mono),
+}
+
+impl BookFeed {
+    /// Compares the book with the checksum that came with its last change.
+    fn verify(&mut self, expected: Expected) -> Option<Step> {
+        let checksum = self.checksum.get_or_insert_with(Default::default);
+        let got = self.book.checksum(expected, checksum);
+        if got == Some(expected.value()) {
+            return None;
+        }
+        self.sync.distrust();
+        Some(Step::Mismatch { expected: expected.value(), got: got.unwrap_or(0) })
+    }
 }
 
 /// Work for the control path.
@@ -97,6 +115,9 @@ pub(crate) enum Todo {
     /// A book cannot be relied on for this reason.
     Distrust(u32, Cause),
     Ack(LinkId, u64),
+    Settled(LinkId, Act, Box<str>),
+    Subscribed(LinkId, Box<[Box<str>]>),
+    TopicRefused(LinkId, Box<str>, Error),
     Refusal(LinkId, Option<u64>, Error),
     Shutdown(LinkId),
     Status(LinkId, crate::model::Health),
@@ -209,12 +230,17 @@ impl Feeds {
             sink.passed(feed.metric, Stage::Kernel, passed_ns as u64);
         }
         let event = match (item, &mut feed.data) {
-            (Item::Book { rejected, .. }, Data::Book(inner)) => {
-                let step = match (decoded.snapshot(item), decoded.delta(item)) {
+            (Item::Book { rejected, checksum, .. }, Data::Book(inner)) => {
+                let mut step = match (decoded.snapshot(item), decoded.delta(item)) {
                     (Some(snapshot), _) => inner.sync.on_snapshot(&snapshot, &mut inner.book, received),
                     (None, Some(delta)) => inner.sync.on_delta(&delta, &mut inner.book, received),
                     (None, None) => return,
                 };
+                if let (Some(expected), Step::Applied | Step::Joined) = (*checksum, step)
+                    && let Some(mismatch) = inner.verify(expected)
+                {
+                    step = mismatch;
+                }
                 if *rejected > 0 {
                     inner.book.reject_levels(*rejected);
                     notice(feed, market, received, kernel, Notice::LevelsRejected(*rejected), sink);
@@ -357,6 +383,12 @@ pub(crate) fn settle(
             inner.gaps += 1;
             todo.push(Todo::Snapshot(slot));
             inner.book.set_state(BookState::Gapped, Cause::Gap { expected, got }, now)
+        }
+        Step::Mismatch { expected, got } => {
+            inner.gaps += 1;
+            inner.ask = SnapshotAsk::None;
+            todo.push(Todo::Snapshot(slot));
+            inner.book.set_state(BookState::Gapped, Cause::Checksum { expected, got }, now)
         }
         Step::HeldAsk => {
             todo.push(Todo::Snapshot(slot));

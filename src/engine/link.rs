@@ -11,6 +11,8 @@ use crate::venue::{Act, Routes, Venue};
 pub(crate) struct Link {
     pub(crate) venue: VenueId,
     pub(crate) adapter: Box<dyn Venue>,
+    /// Path of its socket.
+    pub(crate) path: &'static str,
     pub(crate) routes: Routes,
     /// Feeds that live here, in the order in which they came.
     pub(crate) feeds: Vec<FeedId>,

@@ -103,6 +103,13 @@ pub enum Cause {
         /// The number that came.
         got: u64,
     },
+    /// The book does not have the checksum that the venue sent with a message.
+    Checksum {
+        /// The venue's.
+        expected: u32,
+        /// The book's.
+        got: u32,
+    },
     /// The snapshot is older than the first delta that is held.
     SnapshotTooOld,
     /// A message of this feed could not be read.
@@ -150,6 +157,7 @@ impl fmt::Display for Cause {
             Cause::DeadLink => f.write_str("dead link"),
             Cause::VenueShutdown => f.write_str("venue shuts down"),
             Cause::Gap { expected, got } => write!(f, "gap: {expected} was due, {got} came"),
+            Cause::Checksum { expected, got } => write!(f, "checksum {got:08x} instead of {expected:08x}"),
             Cause::SnapshotTooOld => f.write_str("snapshot older than the stream"),
             Cause::Malformed => f.write_str("unreadable message"),
             Cause::Unrepresentable => f.write_str("number out of range"),

@@ -6,8 +6,8 @@
 
 use std::ops::Range;
 
-use super::{Route, RouteId};
-use crate::book::{Delta, Level, Snapshot};
+use super::{Act, Route, RouteId};
+use crate::book::{Delta, Expected, Level, Snapshot};
 use crate::error::Error;
 use crate::json::{Cursor, JsonError};
 use crate::model::{BidAsk, Candle, Health, Ticker, Trade, Wall};
@@ -22,6 +22,11 @@ pub struct Span {
 impl Span {
     fn range(self) -> Range<usize> {
         self.start as usize..self.end as usize
+    }
+
+    /// From the start of this one to the end of `last`.
+    pub(super) fn through(self, last: Span) -> Span {
+        Span { start: self.start, end: last.end }
     }
 }
 
@@ -49,9 +54,9 @@ pub enum Item {
         route: RouteId,
         /// Whole or change.
         kind: BookKind,
-        /// Number of its first update.
+        /// Number of its first update; 0 where the venue numbers nothing.
         first: u64,
-        /// Number of its last update.
+        /// Number of its last update, likewise.
         last: u64,
         /// Number of the last update before it, where the venue says so.
         prev: Option<u64>,
@@ -63,6 +68,8 @@ pub enum Item {
         asks: Span,
         /// Levels left out because their numbers cannot be held.
         rejected: u32,
+        /// The checksum that the book has to have afterwards, where the venue sends one.
+        checksum: Option<Expected>,
     },
     /// Trades.
     Trades {
@@ -101,6 +108,24 @@ pub enum Item {
         /// The number of the request.
         id: u64,
     },
+    /// A topic was subscribed or left, where the venue names that instead of our request.
+    Settled {
+        /// Which of both.
+        act: Act,
+        /// The topic.
+        topic: Box<str>,
+    },
+    /// All topics that are subscribed now, where the venue answers every request with that.
+    Subscribed(Box<[Box<str>]>),
+    /// A topic cannot be subscribed, where the venue names that instead of our request.
+    TopicRefused {
+        /// The topic.
+        topic: Box<str>,
+        /// The venue's reason in unified terms.
+        error: Error,
+    },
+    /// A sign of life, or another message that means nothing more.
+    Heartbeat,
     /// The refusal of one of our requests, or of something that we sent without a number.
     Refusal {
         /// The number of the request, if the venue named one.
@@ -155,6 +180,8 @@ pub struct Decoded {
     /// What the message said, in order.
     pub items: Vec<Item>,
     levels: Vec<Level>,
+    /// Asks of a message that mixes both sides, until they are moved behind the bids.
+    asks: Vec<Level>,
     trades: Vec<Trade>,
     tickers: Vec<Ticker>,
     bids_asks: Vec<BidAsk>,
@@ -164,12 +191,14 @@ pub struct Decoded {
 impl Decoded {
     /// Rows that are kept free at start, so that usual messages never allocate.
     const LEVELS_START: usize = 12_000;
+    const ASKS_START: usize = 512;
 
     /// A scratch area with room for usual messages.
     pub fn new() -> Decoded {
         Decoded {
             items: Vec::with_capacity(64),
             levels: Vec::with_capacity(Decoded::LEVELS_START),
+            asks: Vec::with_capacity(Decoded::ASKS_START),
             trades: Vec::with_capacity(64),
             tickers: Vec::with_capacity(4),
             bids_asks: Vec::with_capacity(4),
@@ -182,6 +211,7 @@ impl Decoded {
     pub fn clear(&mut self) {
         self.items.clear();
         self.levels.clear();
+        self.asks.clear();
         self.trades.clear();
         self.tickers.clear();
         self.bids_asks.clear();
@@ -204,6 +234,38 @@ impl Decoded {
         let start = self.levels.len();
         let rejected = c.levels(route.price_scale, route.amount_scale, start + levels_max, &mut self.levels)?;
         Ok((Span { start: start as u32, end: self.levels.len() as u32 }, rejected))
+    }
+
+    /// Where the next level will lie: the start of a span that [`Decoded::levels_since`] ends.
+    #[inline]
+    pub(super) fn levels_start(&self) -> u32 {
+        self.levels.len() as u32
+    }
+
+    /// Adds one level.
+    #[inline]
+    pub(super) fn push_level(&mut self, level: Level) {
+        self.levels.push(level);
+    }
+
+    /// The levels added since.
+    #[inline]
+    pub(super) fn levels_since(&self, start: u32) -> Span {
+        Span { start, end: self.levels_start() }
+    }
+
+    /// Adds an ask in a message that mixes both sides.
+    #[inline]
+    pub(super) fn push_mixed_ask(&mut self, level: Level) {
+        self.asks.push(level);
+    }
+
+    /// Moves those asks behind the levels there are.
+    #[inline]
+    pub(super) fn mixed_asks(&mut self) -> Span {
+        let start = self.levels_start();
+        self.levels.append(&mut self.asks);
+        self.levels_since(start)
     }
 
     /// Adds one trade, and says where it lies.

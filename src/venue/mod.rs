@@ -4,12 +4,19 @@
 //! [`Decoded`] out; commands in, bytes out. It never names a socket, a time, a retry or another venue.
 
 mod binance;
+mod coinbasepro;
 mod decoded;
+mod kraken;
+mod okex;
 mod profile;
 mod routes;
+mod shared;
 
 pub use binance::{BINANCE, BINANCEJE, BINANCEUS};
+pub use coinbasepro::COINBASEPRO;
 pub use decoded::{BookKind, DecodeError, Decoded, Item, Span};
+pub use kraken::KRAKEN;
+pub use okex::OKEX;
 pub use profile::{MessageLimit, PingRule, Profile, RestLimit};
 pub use routes::{Route, RouteId, Routes};
 
@@ -66,8 +73,10 @@ impl Channel {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Ask {
-    /// The list of markets.
+    /// The list of markets, or the first of several.
     Markets,
+    /// One of the further lists of markets, counted from 1.
+    MoreMarkets(u8),
     /// A book with at least this many levels a side.
     Snapshot {
         /// Levels a side.
@@ -181,6 +190,21 @@ pub trait Venue: Send {
     /// The topic of a single message, found without knowing what was subscribed. For reading single messages.
     fn topic_of(&self, frame: &[u8]) -> Option<String>;
 
+    /// What of a topic the messages name, and so where they are looked up. Two topics with one key cannot be told apart
+    /// on one connection, and go to two.
+    fn route_key<'t>(&self, topic: &'t str) -> &'t str {
+        topic
+    }
+
+    /// The path of the socket that serves a channel.
+    fn ws_path(&self, channel: Channel) -> &'static str {
+        let _ = channel;
+        self.profile().ws_path
+    }
+
+    /// The topics that a message of a client subscribes to. For replaying recordings.
+    fn topics_of_subscription(&self, message: &[u8]) -> Vec<String>;
+
     /// Writes the message that subscribes to, or unsubscribes from, `topics` under the request number `id`.
     fn subscription(&self, act: Act, topics: &[&str], id: u64, out: &mut Vec<u8>);
 
@@ -211,7 +235,7 @@ pub trait Venue: Send {
 }
 
 /// All venues, by ccxt id.
-pub const PROFILES: [&Profile; 3] = [&BINANCE, &BINANCEUS, &BINANCEJE];
+pub const PROFILES: [&Profile; 6] = [&BINANCE, &BINANCEUS, &BINANCEJE, &OKEX, &KRAKEN, &COINBASEPRO];
 
 /// The profile of a venue.
 ///

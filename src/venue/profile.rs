@@ -43,6 +43,16 @@ pub struct Profile {
     pub timeframes: &'static [Timeframe],
     /// How deltas are numbered.
     pub rule: Rule,
+    /// The same for [`Channel::TopBook`].
+    pub top_rule: Rule,
+    /// Levels of a side in [`Channel::Book`] where the venue keeps only so many and does not delete what falls out;
+    /// [`Channel::TopBook`] has its own number. 0 if all are kept.
+    pub book_window: u16,
+    /// Lists that make up the markets: as many [`Ask::Markets`](super::Ask::Markets) and
+    /// [`Ask::MoreMarkets`](super::Ask::MoreMarkets) there are.
+    pub market_lists: u8,
+    /// The message that asks for a sign of life, where the venue wants one instead of a WebSocket ping.
+    pub ping_text: Option<&'static str>,
     /// Makes an adapter.
     pub open: fn() -> Box<dyn Venue>,
 }

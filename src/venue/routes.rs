@@ -78,6 +78,19 @@ impl Routes {
         Some((id, self.rows[id.0 as usize].as_ref()?))
     }
 
+    /// The route of the topic `channel:symbol`, where a message names both apart.
+    #[inline]
+    pub fn find_pair(&self, channel: &[u8], symbol: &[u8]) -> Option<(RouteId, &Route)> {
+        let mut topic = [0; PAIR_LEN_MAX];
+        let len = channel.len() + 1 + symbol.len();
+        let topic = topic.get_mut(..len)?;
+        let (start, end) = topic.split_at_mut(channel.len());
+        start.copy_from_slice(channel);
+        end[0] = b':';
+        end[1..].copy_from_slice(symbol);
+        self.find(topic)
+    }
+
     /// The route behind an id.
     #[inline]
     pub fn route(&self, id: RouteId) -> Option<&Route> {
@@ -99,6 +112,9 @@ impl Routes {
         self.by_topic.is_empty()
     }
 }
+
+/// The longest topic that is looked up by its parts; a longer one is found by none.
+const PAIR_LEN_MAX: usize = 96;
 
 /// Multiplies eight bytes at a time. Keys are topics that we chose ourselves, so nobody can aim at collisions.
 #[derive(Debug, Default)]
@@ -157,5 +173,9 @@ mod tests {
         assert_eq!(routes.find(b"ethusdt@trade"), Some((b, &route(2))));
         assert_eq!(routes.insert("ethusdt@trade", route(4)), b);
         assert_eq!((routes.len(), routes.route(b)), (2, Some(&route(4))));
+        routes.insert("book:BTC/USD", route(5));
+        assert_eq!(routes.find_pair(b"book", b"BTC/USD").map(|found| found.1), Some(&route(5)));
+        assert_eq!(routes.find_pair(b"book:", b"BTC/USD"), None);
+        assert_eq!(routes.find_pair(b"book", &[b'x'; 200]), None);
     }
 }

@@ -294,11 +294,9 @@ impl Player {
 
     /// A message that the client sent: a subscription adds its topics.
     fn sent(&mut self, line: &Line, reader: &Reader, problems: &mut Problems) {
-        let Ok(message) = serde_json::from_str::<Value>(&line.data) else { return };
-        if message["method"] == "SUBSCRIBE"
-            && let Some(topics) = message["params"].as_array()
-        {
-            self.subscribe(topics.iter().filter_map(Value::as_str), reader, problems);
+        let topics = self.adapter.topics_of_subscription(line.data.as_bytes());
+        if !topics.is_empty() {
+            self.subscribe(topics.iter().map(String::as_str), reader, problems);
         }
     }
 

@@ -365,7 +365,7 @@ impl Row {
                         "price": trade.price.to_string(),
                         "amount": trade.amount.to_string(),
                         "side": trade.side.map(TakerSide::as_str),
-                        "id": trade.id.as_str(),
+                        "id": Some(trade.id.as_str()).filter(|id| !id.is_empty()),
                         "ts": trade.venue_time.map(seconds),
                         "frame_t": frame,
                     })
@@ -388,13 +388,17 @@ impl Row {
             Data::Ticker(rows) => {
                 let map = rows.to_json(|ticker, frame| {
                     json!({
+                        "bid": ticker.bid.map(|bid| bid.to_string()),
+                        "ask": ticker.ask.map(|ask| ask.to_string()),
                         "last": ticker.last.map(|last| last.to_string()),
                         "base_volume": ticker.base_volume.map(|volume| volume.to_string()),
                         "ts": ticker.venue_time.map(seconds),
                         "frame_t": frame,
                     })
                 });
-                ("statistics", map.into())
+                // A ticker that names the best prices is what others call one.
+                let quoted = rows.last.as_ref().is_some_and(|(ticker, _)| ticker.bid.is_some());
+                (if quoted { "ticker" } else { "statistics" }, map.into())
             }
             Data::Candles(rows) => {
                 let Channel::Candles(timeframe) = self.channel else { return ("candles", Value::Null) };

@@ -8,7 +8,7 @@ use crate::engine::policy::RollingWindow;
 use crate::error::{Error, ErrorKind};
 use crate::model::{Cause, FeedId, FeedState, MarketId, Mono, Ring, Stamp, VenueId};
 use crate::venue::{Act, Channel};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 impl Core {
     /// Puts a feed whose market is known onto a link with room.
@@ -35,13 +35,24 @@ impl Core {
         }
         let (price_scale, amount_scale) = row.map_or((0, 0), |row| (row.price_scale, row.amount_scale));
         let halted = row.is_some_and(|row| !row.active);
-        let rule = if matches!(channel, Channel::TopBook(_)) { Rule::Replace } else { venue.profile.rule };
+        let (rule, window) = match channel {
+            Channel::TopBook(depth) => (venue.profile.top_rule, depth),
+            _ => (venue.profile.rule, venue.profile.book_window),
+        };
         let markets = venue.markets.len();
         let levels_max = levels_max(depth).max(self.config.book_levels_min);
+        let book = |market| {
+            let mut book = Book::new(market, price_scale, amount_scale, levels_max.max(usize::from(window) * 2));
+            if window > 0 && rule != Rule::Replace {
+                book.keep_window(usize::from(window));
+            }
+            book
+        };
         let data = match (channel, market) {
             (Channel::Book | Channel::TopBook(_), Some(market)) => Data::Book(Box::new(BookFeed {
-                book: Book::new(market, price_scale, amount_scale, levels_max),
+                book: book(market),
                 sync: Sync::new(rule),
+                checksum: None,
                 ask: SnapshotAsk::None,
                 tries: 0,
                 joined: now,
@@ -70,15 +81,19 @@ impl Core {
         if !channel.has_market() && !self.has_markets(venue_id) {
             self.load_markets(venue_id, now);
         }
-        let link = self.link_with_room(venue_id, now);
+        let link = self.link_with_room(venue_id, channel, &topic, now);
         self.join(link, id, &topic, now);
     }
 
-    pub(super) fn link_with_room(&mut self, venue_id: VenueId, now: Mono) -> LinkId {
+    fn link_with_room(&mut self, venue_id: VenueId, channel: Channel, topic: &str, now: Mono) -> LinkId {
         let venue = &self.venues[usize::from(venue_id.0)];
+        let path = venue.adapter.ws_path(channel);
+        let key = venue.adapter.route_key(topic);
         for id in &venue.links {
             if let Some((_, Some(link))) = self.links.get(id.slot as usize)
                 && link.feeds.len() < venue.streams_max
+                && link.path == path
+                && link.routes.find(key.as_bytes()).is_none()
             {
                 return *id;
             }
@@ -86,6 +101,7 @@ impl Core {
         let link = Link {
             venue: venue_id,
             adapter: (venue.profile.open)(),
+            path,
             routes: Default::default(),
             feeds: Vec::new(),
             phase: LinkPhase::Backoff(now),
@@ -124,7 +140,7 @@ impl Core {
         let Some(feed) = self.feeds.at_mut(feed_id.slot) else { return };
         feed.link = Some(link_id);
         link.feeds.push(feed_id);
-        link.routes.insert(topic, route_of(feed));
+        link.routes.insert(link.adapter.route_key(topic), route_of(feed));
         if matches!(link.phase, LinkPhase::Up(_)) {
             feed.state = FeedState::Subscribing;
             link.ops.push_back(Op { act: Act::Subscribe, feed: feed_id, topic: topic.into() });
@@ -136,7 +152,7 @@ impl Core {
     pub(super) fn leave(&mut self, link_id: LinkId, feed: FeedId, topic: &str, now: Mono) {
         let Some(link) = link_mut(&mut self.links, link_id) else { return };
         link.feeds.retain(|id| *id != feed);
-        link.routes.remove(topic);
+        link.routes.remove(link.adapter.route_key(topic));
         if link.feeds.is_empty() {
             self.close_link(link_id);
             return;
@@ -219,7 +235,7 @@ impl Core {
             LinkPhase::Backoff(at) if now.mono >= at => match venue.connects.take(now.mono, 1, 0) {
                 Ok(()) => {
                     link.phase = LinkPhase::Connecting(now.mono.after_ms(self.config.connect_timeout_ms));
-                    let url = format!("{}{}", venue.ws_url, profile.ws_path);
+                    let url = format!("{}{}", venue.ws_url, link.path);
                     self.commands.push_back(Command::Connect { link: id, url });
                 }
                 Err(free_at) => link.phase = LinkPhase::Backoff(free_at),
@@ -243,7 +259,10 @@ impl Core {
                     if link.pinged.is_none() && now.mono.since_ns(link.heard) >= silence_ns {
                         link.pinged = Some(now.mono);
                         link.window.record(now.mono, 1);
-                        self.commands.push_back(Command::Ping { link: id });
+                        self.commands.push_back(match profile.ping_text {
+                            Some(text) => Command::Send { link: id, text: text.as_bytes().to_vec() },
+                            None => Command::Ping { link: id },
+                        });
                     }
                     self.pump(id, now.mono);
                 }
@@ -286,19 +305,110 @@ impl Core {
         self.wake(now);
     }
 
-    pub(super) fn on_ack(&mut self, link_id: LinkId, request: u64) {
+    pub(super) fn on_ack(&mut self, link_id: LinkId, request: u64, now: Stamp) {
         let Some(link) = link_mut(&mut self.links, link_id) else { return };
         let Some(at) = link.sent.iter().position(|sent| sent.id == request) else { return };
         let sent = link.sent.swap_remove(at);
-        if sent.act == Act::Subscribe {
-            for (feed, _) in sent.feeds {
-                self.confirm(feed);
-            }
+        for (feed, topic) in sent.feeds {
+            self.settled(link_id, sent.act, feed, &topic, now);
         }
     }
 
+    /// The venue confirmed what it was asked about one topic.
+    fn settled(&mut self, link_id: LinkId, act: Act, feed: FeedId, topic: &str, now: Stamp) {
+        match act {
+            Act::Subscribe => self.confirm(feed, now.mono),
+            Act::Unsubscribe => self.subscribe_again(link_id, feed, topic, now),
+        }
+    }
+
+    /// An answer that names the topic instead of our request.
+    pub(super) fn on_settled(&mut self, link_id: LinkId, act: Act, topic: &str, now: Stamp) {
+        if let Some(feed) = self.take_sent(link_id, act, topic) {
+            self.settled(link_id, act, feed, topic, now);
+        }
+    }
+
+    /// An answer that names all topics that are subscribed now.
+    pub(super) fn on_subscribed(&mut self, link_id: LinkId, topics: &[Box<str>], now: Stamp) {
+        let Some(link) = link_mut(&mut self.links, link_id) else { return };
+        let listed: HashSet<&str> = topics.iter().map(|topic| &**topic).collect();
+        let waiting = link.sent.iter().flat_map(|sent| sent.feeds.iter().map(|(_, topic)| (sent.act, topic.clone())));
+        let done = waiting.filter(|(act, topic)| listed.contains(&**topic) == (*act == Act::Subscribe));
+        for (act, topic) in done.collect::<Vec<_>>() {
+            self.on_settled(link_id, act, &topic, now);
+        }
+    }
+
+    /// A refusal that names the topic instead of our request.
+    pub(super) fn on_topic_refused(&mut self, link_id: LinkId, topic: &str, error: Error, now: Stamp) {
+        if let Some(feed) = self.take_sent(link_id, Act::Subscribe, topic) {
+            if self.feeds.find(feed).is_ok() {
+                self.fail_with_book(feed, error, now);
+            }
+        } else if let Some(feed) = self.take_sent(link_id, Act::Unsubscribe, topic) {
+            self.subscribe_again(link_id, feed, topic, now);
+        }
+    }
+
+    /// Takes a topic off the list of what waits for an answer.
+    fn take_sent(&mut self, link_id: LinkId, act: Act, topic: &str) -> Option<FeedId> {
+        let link = link_mut(&mut self.links, link_id)?;
+        let is_it = |sent: &SentOp| sent.feeds.iter().position(|(_, sent)| **sent == *topic);
+        let (at, row) =
+            link.sent.iter().enumerate().filter(|(_, sent)| sent.act == act).find_map(|(n, s)| Some((n, is_it(s)?)))?;
+        let (feed, _) = link.sent[at].feeds.swap_remove(row);
+        if link.sent[at].feeds.is_empty() {
+            link.sent.swap_remove(at);
+        }
+        Some(feed)
+    }
+
+    /// A book whose snapshots come on the stream needs a new one: its topic is left, and subscribed again when the venue
+    /// has confirmed that. The other topics of the link are not touched.
+    pub(super) fn resubscribe(&mut self, slot: u32, now: Mono) {
+        let Some(feed) = self.feeds.at_mut(slot) else { return };
+        let (id, topic, link_id) = (feed.id, feed.topic.clone(), feed.link);
+        let Data::Book(inner) = &mut feed.data else { return };
+        let up = link_id.and_then(|id| link_mut(&mut self.links, id));
+        let Some(link) = up.filter(|link| matches!(link.phase, LinkPhase::Up(_))) else {
+            // It is subscribed anyway when the link comes up.
+            inner.ask = SnapshotAsk::None;
+            return;
+        };
+        let at = now.after_ms(self.config.subscribe_timeout_ms.saturating_mul(2));
+        inner.asks += 1;
+        inner.ask = SnapshotAsk::InBand(at);
+        let waits = link.ops.iter().any(|op| op.feed == id)
+            || link.sent.iter().any(|sent| sent.feeds.iter().any(|(feed, _)| *feed == id));
+        if !waits {
+            link.ops.push_back(Op { act: Act::Unsubscribe, feed: id, topic });
+            link.pump_at = link.pump_at.max(now);
+        }
+        self.wake(now);
+    }
+
+    /// A topic was left whose feed is still here: it was left to be subscribed anew.
+    fn subscribe_again(&mut self, link_id: LinkId, id: FeedId, topic: &str, now: Stamp) {
+        let Ok(feed) = self.feeds.find(id) else { return };
+        if feed.link != Some(link_id) || *feed.topic != *topic {
+            return;
+        }
+        if let Some((inner, _)) = self.feeds.book_mut(id.slot) {
+            // Nothing follows it until the snapshot comes.
+            inner.sync.disconnected();
+            if inner.book.is_live() && inner.book.set_state(BookState::Syncing, Cause::Asked, now) {
+                self.notes.push((id, Announce::Book));
+            }
+        }
+        let Some(link) = link_mut(&mut self.links, link_id) else { return };
+        link.ops.push_back(Op { act: Act::Subscribe, feed: id, topic: topic.into() });
+        link.pump_at = link.pump_at.max(now.mono);
+        self.wake(now.mono);
+    }
+
     /// A subscription is confirmed.
-    pub(super) fn confirm(&mut self, id: FeedId) {
+    pub(super) fn confirm(&mut self, id: FeedId, now: Mono) {
         if self.feeds.find(id).is_err() {
             return;
         }
@@ -307,10 +417,13 @@ impl Core {
         feed.cause = Cause::Confirmed;
         feed.error = None;
         self.notes.push((id, Announce::State));
-        if let Data::Book(inner) = &mut feed.data
-            && inner.sync.subscribed()
-        {
-            self.todo.push(Todo::Snapshot(id.slot));
+        if let Data::Book(inner) = &mut feed.data {
+            if inner.sync.subscribed() {
+                self.todo.push(Todo::Snapshot(id.slot));
+            } else if inner.sync.rule().is_in_band() && !inner.sync.is_following() {
+                // The snapshot follows the confirmation; if it does not, it is asked for again.
+                inner.ask = SnapshotAsk::InBand(now.after_ms(self.config.subscribe_timeout_ms));
+            }
         }
     }
 
@@ -323,6 +436,9 @@ impl Core {
         };
         let sent = link.sent.swap_remove(at);
         if sent.act == Act::Unsubscribe {
+            for (feed, topic) in sent.feeds {
+                self.subscribe_again(link_id, feed, &topic, now);
+            }
             return;
         }
         if let [(feed, _)] = sent.feeds[..] {

@@ -150,6 +150,8 @@ struct VenueSlot {
     lifetime_ns: u64,
     markets: Markets,
     list: MarketList,
+    /// Markets of the lists that came so far, where there are several.
+    listed: Vec<Market>,
     /// Feeds by topic, so that asking twice gives the same feed.
     topics: HashMap<Box<str>, FeedId>,
     links: Vec<LinkId>,
@@ -291,6 +293,7 @@ impl Core {
             lifetime_ns: u64::from(config.lifetime_s.unwrap_or(profile.lifetime_s)) * 1_000_000_000,
             markets: Markets::default(),
             list: MarketList::None,
+            listed: Vec::new(),
             topics: HashMap::new(),
             links: Vec::new(),
             connects: RollingWindow::new(profile.connects.count, profile.connects.window_ms),
@@ -425,6 +428,12 @@ impl Core {
                 Item::Refusal { id: request, error } => self.todo.push(Todo::Refusal(id, *request, error.clone())),
                 Item::Status(health) => self.todo.push(Todo::Status(id, *health)),
                 Item::Shutdown => self.todo.push(Todo::Shutdown(id)),
+                Item::Settled { act, topic } => self.todo.push(Todo::Settled(id, *act, topic.clone())),
+                Item::Subscribed(topics) => self.todo.push(Todo::Subscribed(id, topics.clone())),
+                Item::TopicRefused { topic, error } => {
+                    self.todo.push(Todo::TopicRefused(id, topic.clone(), error.clone()));
+                }
+                Item::Heartbeat => {}
                 Item::Unrouted => link.unrouted += 1,
             }
         }
@@ -492,7 +501,8 @@ impl Core {
         };
         match (pending.ask, pending.feed) {
             (Ask::Snapshot { .. }, Some(feed)) => self.on_snapshot_answer(id, feed, outcome, pending.sent, now, sink),
-            (Ask::Markets, _) => self.on_markets_answer(pending.venue, outcome, now.mono),
+            (Ask::Markets, _) => self.on_markets_answer(pending.venue, 0, outcome, now.mono),
+            (Ask::MoreMarkets(part), _) => self.on_markets_answer(pending.venue, part, outcome, now.mono),
             (Ask::Status, _) => self.on_status_answer(pending.venue, outcome, now),
             _ => {}
         }
@@ -536,7 +546,7 @@ impl Core {
         link.sent.clear();
         let feeds = link.feeds.clone();
         for feed in feeds {
-            self.confirm(feed);
+            self.confirm(feed, now.mono);
         }
         self.work_off(now, sink);
     }

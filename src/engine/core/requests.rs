@@ -29,6 +29,10 @@ impl Core {
 
     pub(super) fn ask_snapshot(&mut self, slot: u32, now: Mono) {
         let Some(feed) = self.feeds.at(slot) else { return };
+        if matches!(&feed.data, Data::Book(inner) if inner.sync.rule().is_in_band()) {
+            self.resubscribe(slot, now);
+            return;
+        }
         let (venue, id, market, depth) = (feed.venue, feed.id, feed.market, feed.depth);
         let request = self.ask(venue, Ask::Snapshot { depth }, Some(id), market, now);
         let Some((inner, _)) = self.feeds.book_mut(slot) else { return };
@@ -223,13 +227,30 @@ impl Core {
     }
 
     pub(super) fn ask_markets(&mut self, venue: VenueId, failures: u32, now: Mono) {
-        self.venues[usize::from(venue.0)].list = MarketList::Asked { failures };
+        let slot = &mut self.venues[usize::from(venue.0)];
+        slot.list = MarketList::Asked { failures };
+        slot.listed.clear();
         self.ask(venue, Ask::Markets, None, None, now);
     }
 
-    pub(super) fn on_markets_answer(&mut self, venue_id: VenueId, outcome: Result<Answer, AnswerError>, now: Mono) {
+    /// The answer to list number `part`. Feeds look their markets up only when all lists are here.
+    pub(super) fn on_markets_answer(
+        &mut self,
+        venue_id: VenueId,
+        part: u8,
+        outcome: Result<Answer, AnswerError>,
+        now: Mono,
+    ) {
         let error = match outcome {
-            Ok(Answer::Markets(list)) => {
+            Ok(Answer::Markets(mut list)) => {
+                let venue = &mut self.venues[usize::from(venue_id.0)];
+                let next = part.saturating_add(1);
+                venue.listed.append(&mut list);
+                if next < venue.profile.market_lists {
+                    self.ask(venue_id, Ask::MoreMarkets(next), None, None, now);
+                    return;
+                }
+                let list = std::mem::take(&mut venue.listed);
                 self.on_markets(venue_id, list, now);
                 return;
             }

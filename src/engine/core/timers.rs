@@ -35,6 +35,13 @@ impl Core {
             self.ask_snapshot(slot, now.mono);
             return;
         }
+        if let SnapshotAsk::InBand(at) = inner.ask
+            && now.mono >= at
+        {
+            inner.ask = SnapshotAsk::None;
+            self.want_snapshot(slot, now.mono);
+            return;
+        }
         match inner.book.state() {
             BookState::Syncing
                 if inner.book.cause() == Cause::AwaitingDelta
@@ -57,8 +64,12 @@ impl Core {
                 }
                 let low = inner.book.known_levels_min().is_some_and(|known| known < usize::from(depth / 2));
                 // Not more often than every few seconds: a market may have fewer levels than were asked for.
-                if low && now.mono.since_ns(inner.joined) > REFRESH_NS_MIN && inner.sync.refresh() {
-                    self.want_snapshot(slot, now.mono);
+                if low && now.mono.since_ns(inner.joined) > REFRESH_NS_MIN {
+                    if inner.sync.rule().is_in_band() {
+                        self.todo.push(Todo::Distrust(slot, Cause::SideLow));
+                    } else if inner.sync.refresh() {
+                        self.want_snapshot(slot, now.mono);
+                    }
                 }
             }
             BookState::Crossed if now.mono.since_ns(inner.book.since().mono) > crossed_ns_max => {

@@ -86,7 +86,7 @@ impl Core {
         feed.amount_scale = amount_scale;
         let (route, topic, link) = (route_of(feed), feed.topic.clone(), feed.link);
         if let Some(link) = link.and_then(|link| link_mut(&mut self.links, link)) {
-            link.routes.insert(&topic, route);
+            link.routes.insert(link.adapter.route_key(&topic), route);
         }
         self.feeds.announce(slot, Announce::Notice(Notice::Rescaled { price_scale, amount_scale }), now, sink);
         true
@@ -101,7 +101,10 @@ impl Core {
             match todo {
                 Todo::Snapshot(slot) => self.want_snapshot(slot, now.mono),
                 Todo::Distrust(slot, cause) => self.distrust(slot, cause, now),
-                Todo::Ack(link, request) => self.on_ack(link, request),
+                Todo::Ack(link, request) => self.on_ack(link, request, now),
+                Todo::Settled(link, act, topic) => self.on_settled(link, act, &topic, now),
+                Todo::Subscribed(link, topics) => self.on_subscribed(link, &topics, now),
+                Todo::TopicRefused(link, topic, error) => self.on_topic_refused(link, &topic, error, now),
                 Todo::Refusal(link, request, error) => self.on_refusal(link, request, error, now),
                 Todo::Shutdown(link) => self.replace(link, Cause::VenueShutdown, now),
                 Todo::Status(link, health) => {
@@ -142,6 +145,7 @@ impl Core {
         let state = match cause {
             Cause::Crossed => BookState::Crossed,
             Cause::Unrepresentable => BookState::Halted,
+            Cause::SideLow => BookState::Syncing,
             _ => BookState::Gapped,
         };
         if inner.book.set_state(state, cause, now) {

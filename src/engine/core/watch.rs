@@ -133,8 +133,8 @@ impl Core {
         let old = std::mem::replace(&mut feed.topic, topic.into());
         let route = route_of(feed);
         if let Some(link) = feed.link.and_then(|link| link_mut(&mut self.links, link)) {
-            link.routes.remove(&old);
-            link.routes.insert(topic, route);
+            link.routes.remove(link.adapter.route_key(&old));
+            link.routes.insert(link.adapter.route_key(topic), route);
             link.ops.iter_mut().filter(|op| op.feed == feed_id).for_each(|op| op.topic = topic.into());
         }
         let topics = &mut self.venues[usize::from(venue.0)].topics;

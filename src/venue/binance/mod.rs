@@ -47,6 +47,10 @@ const SPOT: Profile = Profile {
         &[S1, M1, M3, M5, M15, M30, H1, H2, H4, H6, H8, H12, D1, D3, W1, Month1]
     },
     rule: Rule::Range,
+    top_rule: Rule::Replace,
+    book_window: 0,
+    market_lists: 1,
+    ping_text: None,
     open: || Box::new(Binance::new(&VARIANTS[0])),
 };
 
@@ -248,6 +252,22 @@ impl Venue for Binance {
         out.push(b'}');
     }
 
+    fn topics_of_subscription(&self, message: &[u8]) -> Vec<String> {
+        let (mut subscribe, mut topics) = (false, Vec::new());
+        let read = Cursor::new(message).object(|c, key| {
+            match key {
+                b"method" => subscribe = c.bytes()? == b"SUBSCRIBE",
+                b"params" => c.array(|c| {
+                    topics.push(c.str()?.to_owned());
+                    Ok(())
+                })?,
+                _ => c.skip()?,
+            }
+            Ok(())
+        });
+        if read.is_ok() && subscribe { topics } else { Vec::new() }
+    }
+
     fn on_frame(&mut self, frame: &[u8], routes: &Routes, out: &mut Decoded) -> Result<(), DecodeError> {
         let mut c = Cursor::new(frame);
         let mut found: Option<(RouteId, &Route)> = None;
@@ -293,7 +313,7 @@ impl Venue for Binance {
 
     fn request(&self, ask: Ask, market: Option<&Market>) -> Result<Request, Error> {
         let (target, weight) = match ask {
-            Ask::Markets => ("/api/v3/exchangeInfo".to_owned(), 20),
+            Ask::Markets | Ask::MoreMarkets(_) => ("/api/v3/exchangeInfo".to_owned(), 20),
             Ask::Status => (self.variant.status.to_owned(), 1),
             Ask::Snapshot { depth } => {
                 let Some(market) = market else {
@@ -323,7 +343,7 @@ impl Venue for Binance {
             AnswerError::Refused(Error::new(ErrorKind::BadResponse, format!("cannot read the answer: {error}")).at(id))
         };
         match ask {
-            Ask::Markets => {
+            Ask::Markets | Ask::MoreMarkets(_) => {
                 let doc = self.doc.parse(reply.body).map_err(unreadable)?;
                 markets(&doc).map(Answer::Markets).map_err(|error| AnswerError::Refused(error.at(id)))
             }

@@ -58,7 +58,8 @@ fn on_depth_update(c: &mut Cursor<'_>, id: RouteId, route: &Route, out: &mut Dec
         return Err(start.missing());
     }
     let kind = BookKind::Delta;
-    out.items.push(Item::Book { route: id, kind, first, last, prev, venue_time, bids, asks, rejected });
+    let checksum = None;
+    out.items.push(Item::Book { route: id, kind, first, last, prev, venue_time, bids, asks, rejected, checksum });
     Ok(())
 }
 
@@ -93,7 +94,8 @@ pub(super) fn on_whole_book(
     };
     let kind =
         BookKind::Snapshot { bids_cut: out.levels(bids).len() >= limit, asks_cut: out.levels(asks).len() >= limit };
-    out.items.push(Item::Book { route: id, kind, first: 0, last, prev: None, venue_time: None, bids, asks, rejected });
+    let (prev, venue_time, checksum) = (None, None, None);
+    out.items.push(Item::Book { route: id, kind, first: 0, last, prev, venue_time, bids, asks, rejected, checksum });
     Ok(())
 }
 

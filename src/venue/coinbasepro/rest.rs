@@ -1,0 +1,91 @@
+//! Markets and refusals, as REST spells them.
+
+use crate::decimal::Fixed;
+use crate::error::{Error, ErrorKind};
+use crate::json::{Cursor, Doc, Node};
+use crate::market::{Limits, Market, MarketKind};
+use crate::model::{MarketId, VenueId};
+use crate::venue::Reply;
+use crate::venue::shared::cut;
+
+/// `[{"id":"BTC-USD","base_currency":"BTC","quote_currency":"USD","base_min_size":"0.0001","base_max_size":"280",
+/// "quote_increment":"0.01","base_increment":"0.00000001","min_market_funds":"5","status":"online"}]`; without the
+/// sizes since 2022.
+pub(super) fn markets(doc: &Doc<'_>) -> Result<Vec<Market>, Error> {
+    // One row that cannot be read must not hide the others; none at all is an error.
+    let list: Vec<Market> = doc.root().iter().filter_map(market).collect();
+    if list.is_empty() {
+        return Err(Error::new(ErrorKind::BadResponse, "the list of products holds no readable market"));
+    }
+    Ok(list)
+}
+
+fn market(row: Node<'_>) -> Option<Market> {
+    let text = |key: &str| row.get(key).and_then(|node| node.str().ok());
+    let number = |key: &str| -> Option<Fixed> {
+        row.get(key).and_then(|node| node.fixed().ok()).filter(|number| !number.is_zero())
+    };
+    let venue_symbol = text("id")?;
+    // The id, since a product for auctions has the currencies of another one.
+    let (base, quote) = venue_symbol.split_once('-')?;
+    let (base, quote) = (code(base), code(quote));
+    let (price_tick, amount_step) = (number("quote_increment"), number("base_increment"));
+    Some(Market {
+        id: MarketId { venue: VenueId(0), index: 0 },
+        symbol: format!("{base}/{quote}").into(),
+        venue_symbol: venue_symbol.into(),
+        base: base.into(),
+        quote: quote.into(),
+        settle: None,
+        kind: MarketKind::Spot,
+        active: text("status") == Some("online"),
+        price_scale: price_tick.map_or(8, |tick| tick.trimmed().scale()),
+        amount_scale: amount_step.map_or(8, |step| step.trimmed().scale()),
+        price_tick,
+        amount_step,
+        price_limits: Limits::default(),
+        amount_limits: Limits { min: number("base_min_size"), max: number("base_max_size") },
+        cost_limits: Limits { min: number("min_market_funds"), max: number("max_market_funds") },
+    })
+}
+
+/// The unified code of a currency: Coinbase spells one differently.
+fn code(currency: &str) -> &str {
+    if currency == "CGLD" { "CELO" } else { currency }
+}
+
+/// `{"message":"NotFound"}`
+pub(super) fn refusal(reply: &Reply<'_>) -> Error {
+    let mut message = "";
+    let known = Cursor::new(reply.body).object(|c, key| {
+        if key == b"message" {
+            message = c.raw_str()?;
+            return Ok(());
+        }
+        c.skip()
+    });
+    let by_status = ErrorKind::of_http_status(reply.status);
+    match known {
+        Ok(()) if !message.is_empty() => Error::new(kind_of(message, by_status), cut(message)),
+        _ => Error::new(by_status, format!("HTTP status {}", reply.status)),
+    }
+}
+
+/// Coinbase has no codes, only texts.
+pub(super) fn kind_of(message: &str, otherwise: ErrorKind) -> ErrorKind {
+    use ErrorKind::*;
+    match message {
+        "Insufficient funds" => InsufficientFunds,
+        "NotFound" => OrderNotFound,
+        "Invalid API Key" | "invalid signature" | "Invalid Passphrase" | "Authentication Failed" => AuthenticationError,
+        "Product not found" => BadSymbol,
+        "Invalid order id" => InvalidOrder,
+        "Private rate limit exceeded" | "Public rate limit exceeded" => RateLimitExceeded,
+        "Trading pair not available" => PermissionDenied,
+        "ErrSlowConsume" | "ErrSlowRead" => NetworkError,
+        _ if message.contains("Order already done") || message.contains("order not found") => OrderNotFound,
+        _ if message.contains("price too") || message.contains("size is too small") => InvalidOrder,
+        _ if message.contains("under maintenance") || message.contains("Cancel only mode") => OnMaintenance,
+        _ => otherwise,
+    }
+}

@@ -1,0 +1,1 @@
+//! Frames of captures and of the documentation in, exact values out.
