@@ -1,194 +1,177 @@
-//! What the transport costs per message, in memory: no system calls, one message of 300 bytes per read.
-//!
-//!     cargo bench --features sim --bench transport [-- PART_OF_A_NAME]
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+//! WebSocket frames and TLS records, in and out, without system calls.
 
-use std::hint::black_box;
-use std::io::Write;
-use std::sync::Arc;
-use std::time::Instant;
+use std::rc::Rc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::{ServerConfig, ServerConnection};
 use wirebook::net::buf::OutBuf;
-use wirebook::net::tls::{Tls, TlsConfig, TlsRoots};
+use wirebook::net::tls::Tls;
 use wirebook::net::ws::{TextCheck, Ws, WsLimits};
 use wirebook::sys::clock::Clock;
 
-const MESSAGES: usize = 2_000;
-const ROUNDS: usize = 30;
+use crate::common::frames::Frames;
+use crate::common::tls::{Server, frame};
+use crate::common::{Case, Contender, Contenders};
 
-fn main() {
+/// The cases. wirebook is alone in them: what others pay stands in `stack`.
+pub(crate) fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
     for len in [100, 300, 1_000, 5_000] {
-        for (name, check) in [("trusted", TextCheck::Trusted), ("strict", TextCheck::Strict)] {
-            report(&format!("ws {name}, {len} B"), || read_frames(len, check));
-        }
+        cases.push(Case::new(format!("transport/ws-trusted-{len}"), 2_000, move |units| {
+            Contenders::new(len as f64).with("wirebook", move || ReadFrames::new(units, len, TextCheck::Trusted))
+        }));
+        cases.push(Case::new(format!("transport/ws-strict-{len}"), 2_000, move |units| {
+            Contenders::new(len as f64).with("wirebook", move || ReadFrames::new(units, len, TextCheck::Strict))
+        }));
+        cases.push(Case::new(format!("transport/tls-ws-{len}"), 2_000, move |units| {
+            Contenders::new(len as f64).with("wirebook", move || ReadRecords::new(units, len))
+        }));
+        cases.push(Case::new(format!("transport/send-ws-{len}"), 2_000, move |_| {
+            Contenders::new(len as f64).with("wirebook", move || Send {
+                ws: ws(TextCheck::Trusted),
+                text: text(len),
+                tls: None,
+            })
+        }));
+        cases.push(Case::new(format!("transport/send-ws-tls-{len}"), 2_000, move |_| {
+            Contenders::new(len as f64).with("wirebook", move || Send {
+                ws: ws(TextCheck::Trusted),
+                text: text(len),
+                tls: Some(Server::new().connect()),
+            })
+        }));
     }
-    for len in [100, 300, 1_000, 5_000] {
-        report(&format!("tls + ws, {len} B"), || read_records(len));
-    }
-    for len in [150, 300] {
-        report(&format!("send ws, {len} B"), || send_frames(len));
-        report(&format!("send ws + tls, {len} B"), || send_records(len));
-    }
-    let clock = Clock::start();
-    report(&format!("clock ({:?})", clock.source()), || {
-        let start = Instant::now();
-        for _ in 0..MESSAGES {
-            black_box(clock.now());
-        }
-        start.elapsed().as_nanos() as f64 / MESSAGES as f64
-    });
+    cases.push(Case::new("transport/clock", 2_000, |_| Contenders::new(0.0).with("wirebook", || Now(Clock::start()))));
+    cases
 }
 
-/// Prints the best and the median of some rounds, in nanoseconds per message.
-fn report(name: &str, mut round: impl FnMut() -> f64) {
-    if std::env::args().skip(1).find(|argument| !argument.starts_with('-')).is_some_and(|part| !name.contains(&part)) {
-        return;
-    }
-    let mut times: Vec<f64> = (0..ROUNDS).map(|_| round()).collect();
-    times.sort_by(f64::total_cmp);
-    println!("{name:28} best {:7.1} ns   median {:7.1} ns", times[0], times[ROUNDS / 2]);
-}
-
-fn frame(len: usize) -> Vec<u8> {
-    let mut bytes = vec![0x81];
-    if len < 126 {
-        bytes.push(len as u8);
-    } else {
-        bytes.push(126);
-        bytes.extend((len as u16).to_be_bytes());
-    }
-    bytes.extend((0..len).map(|i| b' ' + (i % 90) as u8));
-    bytes
+fn text(len: usize) -> Vec<u8> {
+    (0..len).map(|i| b' ' + (i % 90) as u8).collect()
 }
 
 fn ws(text_check: TextCheck) -> Ws {
     Ws::new(WsLimits { text_check, ..WsLimits::default() }, 1)
 }
 
-fn drain(ws: &mut Ws) -> usize {
+/// How many messages there are.
+fn drain(ws: &mut Ws) -> i64 {
     let mut n = 0;
     while let Ok(Some(message)) = ws.next() {
-        black_box(&message);
+        std::hint::black_box(&message);
         n += 1;
     }
     n
 }
 
-fn read_frames(len: usize, check: TextCheck) -> f64 {
-    let frame = frame(len);
-    let mut ws = ws(check);
-    let start = Instant::now();
-    let mut n = 0;
-    for _ in 0..MESSAGES {
-        ws.spare()[..frame.len()].copy_from_slice(&frame);
-        ws.filled(frame.len());
-        n += drain(&mut ws);
-    }
-    assert_eq!(n, MESSAGES);
-    start.elapsed().as_nanos() as f64 / MESSAGES as f64
+struct ReadFrames {
+    frames: Frames,
+    ws: Ws,
 }
 
-fn session() -> (Tls, ServerConnection, OutBuf) {
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let certificate = CertificateParams::new(vec!["a.test".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
-    let mut provider = rustls::crypto::ring::default_provider();
-    provider.cipher_suites.retain(|suite| suite.suite() == rustls::CipherSuite::TLS13_AES_128_GCM_SHA256);
-    let config = ServerConfig::builder_with_provider(Arc::new(provider))
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![certificate.der().clone()],
-            PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der())),
-        )
-        .unwrap();
-    let roots = TlsRoots { webpki: false, extra: vec![issuer.der().to_vec()], ..TlsRoots::default() };
-    let mut client = Tls::start(&TlsConfig::new(&roots).unwrap(), "a.test").unwrap();
-    let mut server = ServerConnection::new(Arc::new(config)).unwrap();
-    let mut out = OutBuf::new(4096, 1 << 20);
-    loop {
-        let done = client.handshake(&mut out).unwrap();
-        let mut bytes = out.as_slice();
-        while !bytes.is_empty() {
-            server.read_tls(&mut bytes).unwrap();
-            server.process_new_packets().unwrap();
-        }
+impl ReadFrames {
+    fn new(units: usize, len: usize, check: TextCheck) -> ReadFrames {
+        let mut frames = Frames::default();
+        (0..units).for_each(|_| frames.push(&frame(&text(len))));
+        ReadFrames { frames, ws: ws(check) }
+    }
+}
+
+impl Contender for ReadFrames {
+    type Outcome = i64;
+
+    #[inline]
+    fn step(&mut self, unit: usize) -> i64 {
+        let frame = self.frames.at(unit);
+        self.ws.spare()[..frame.len()].copy_from_slice(frame);
+        self.ws.filled(frame.len());
+        drain(&mut self.ws)
+    }
+
+    fn numbers(&self, outcome: i64) -> [i64; 4] {
+        assert_eq!(outcome, 1, "one message a frame");
+        [outcome, 0, 0, 0]
+    }
+}
+
+struct ReadRecords {
+    texts: Rc<Frames>,
+    open: Option<(Tls, OutBuf, Frames)>,
+    ws: Ws,
+}
+
+impl ReadRecords {
+    fn new(units: usize, len: usize) -> ReadRecords {
+        let mut texts = Frames::default();
+        (0..units).for_each(|_| texts.push(&text(len)));
+        ReadRecords { texts: Rc::new(texts), open: None, ws: ws(TextCheck::Trusted) }
+    }
+}
+
+impl Contender for ReadRecords {
+    type Outcome = i64;
+
+    fn restart(&mut self) {
+        let mut server = Server::new();
+        let (tls, out) = server.connect();
+        self.open = Some((tls, out, server.seal(&self.texts)));
+        self.ws = ws(TextCheck::Trusted);
+    }
+
+    #[inline]
+    fn step(&mut self, unit: usize) -> i64 {
+        let (tls, out, records) = self.open.as_mut().expect("restarted");
+        let record = records.at(unit);
+        tls.cipher_spare()[..record.len()].copy_from_slice(record);
+        tls.cipher_filled(record.len());
+        tls.open(&mut self.ws, out).unwrap();
+        drain(&mut self.ws)
+    }
+
+    fn numbers(&self, outcome: i64) -> [i64; 4] {
+        assert_eq!(outcome, 1, "one message a record");
+        [outcome, 0, 0, 0]
+    }
+}
+
+struct Send {
+    ws: Ws,
+    text: Vec<u8>,
+    tls: Option<(Tls, OutBuf)>,
+}
+
+impl Contender for Send {
+    type Outcome = usize;
+
+    #[inline]
+    fn step(&mut self, _: usize) -> usize {
+        self.ws.send_text(&self.text).unwrap();
+        let plain = self.ws.out();
+        let Some((tls, out)) = &mut self.tls else {
+            let n = plain.len();
+            plain.consume(n);
+            return n;
+        };
+        let n = tls.seal(plain.as_slice(), out).unwrap();
+        plain.consume(n);
         let n = out.len();
         out.consume(n);
-        if done && !server.is_handshaking() {
-            break;
-        }
-        feed(&mut client, &cipher(&mut server));
+        n
     }
-    feed(&mut client, &cipher(&mut server));
-    let mut ws = ws(TextCheck::Trusted);
-    client.open(&mut ws, &mut out).unwrap();
-    (client, server, out)
+
+    fn numbers(&self, outcome: usize) -> [i64; 4] {
+        [outcome as i64, 0, 0, 0]
+    }
 }
 
-fn cipher(server: &mut ServerConnection) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while server.wants_write() {
-        server.write_tls(&mut bytes).unwrap();
-    }
-    bytes
-}
+struct Now(Clock);
 
-fn feed(client: &mut Tls, bytes: &[u8]) {
-    client.cipher_spare()[..bytes.len()].copy_from_slice(bytes);
-    client.cipher_filled(bytes.len());
-}
+impl Contender for Now {
+    type Outcome = u64;
 
-fn read_records(len: usize) -> f64 {
-    let (mut client, mut server, mut out) = session();
-    let frame = frame(len);
-    let records: Vec<Vec<u8>> = (0..MESSAGES)
-        .map(|_| {
-            server.writer().write_all(&frame).unwrap();
-            cipher(&mut server)
-        })
-        .collect();
-    let mut ws = ws(TextCheck::Trusted);
-    let start = Instant::now();
-    let mut n = 0;
-    for record in &records {
-        feed(&mut client, record);
-        client.open(&mut ws, &mut out).unwrap();
-        n += drain(&mut ws);
+    #[inline]
+    fn step(&mut self, _: usize) -> u64 {
+        self.0.now().mono_ns
     }
-    assert_eq!(n, MESSAGES);
-    start.elapsed().as_nanos() as f64 / MESSAGES as f64
-}
 
-fn send_frames(len: usize) -> f64 {
-    let text = vec![b'x'; len];
-    let mut ws = ws(TextCheck::Trusted);
-    let start = Instant::now();
-    for _ in 0..MESSAGES {
-        ws.send_text(&text).unwrap();
-        let n = black_box(ws.out().as_slice()).len();
-        ws.out().consume(n);
+    fn numbers(&self, _: u64) -> [i64; 4] {
+        [0; 4]
     }
-    start.elapsed().as_nanos() as f64 / MESSAGES as f64
-}
-
-fn send_records(len: usize) -> f64 {
-    let (mut client, _server, mut out) = session();
-    let text = vec![b'x'; len];
-    let mut ws = ws(TextCheck::Trusted);
-    let start = Instant::now();
-    for _ in 0..MESSAGES {
-        ws.send_text(&text).unwrap();
-        let n = client.seal(ws.out().as_slice(), &mut out).unwrap();
-        ws.out().consume(n);
-        let n = black_box(out.as_slice()).len();
-        out.consume(n);
-    }
-    start.elapsed().as_nanos() as f64 / MESSAGES as f64
 }
