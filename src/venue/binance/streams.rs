@@ -78,8 +78,8 @@ fn usual_depth_update(c: &mut Cursor<'_>, id: RouteId, route: &Route, out: &mut 
     if !c.eat_text(b"}") || last < first {
         return None;
     }
-    let (kind, rejected) = (BookKind::Delta, bids_rejected + asks_rejected);
-    Some(Item::Book { route: id, kind, first, last, prev, venue_time, bids, asks, rejected })
+    let (kind, rejected, checksum) = (BookKind::Delta, bids_rejected + asks_rejected, None);
+    Some(Item::Book { route: id, kind, first, last, prev, venue_time, bids, asks, rejected, checksum })
 }
 
 #[inline(always)]
