@@ -198,8 +198,9 @@ impl<'a> Recorder<'a> {
         let before = self.before;
         let mut received = Received {
             total: end,
-            user_ns: after.user_ns - before.user_ns,
-            system_ns: after.system_ns - before.system_ns,
+            // The kernel splits the sum of both by ticks, which may move back a little.
+            user_ns: after.user_ns.saturating_sub(before.user_ns),
+            system_ns: after.system_ns.saturating_sub(before.system_ns),
             took_ns: after.at_ns - before.at_ns,
             allocations: after.allocations - before.allocations,
             allocated_bytes: after.bytes - before.bytes,
