@@ -243,14 +243,14 @@ impl Observer for Recorder<'_> {
     fn on_top(&mut self, stream: u32, last_update_id: u64, top: Top) -> bool {
         let at_ns = now_ns();
         let at = last_update_id.wrapping_sub(FIRST_ID) as usize;
-        if let Some(seen) = self.messages.get_mut(at) {
-            *seen = Seen { at_ns, stream, top };
-        }
+        // A book may be shown as the snapshot left it, before any message.
+        let Some(seen) = self.messages.get_mut(at) else { return self.after.is_none() };
+        *seen = Seen { at_ns, stream, top };
         if self.unheard > 0 {
             self.warm(stream);
         }
         // 0 as long as the sender has not decided.
-        if (at as u64).wrapping_add(1) == self.shared.word(Word::End) { self.end() } else { self.after.is_none() }
+        if at as u64 + 1 == self.shared.word(Word::End) { self.end() } else { self.after.is_none() }
     }
 }
 
