@@ -87,7 +87,7 @@ pub(crate) fn growth(record: &Record) -> Result<String, String> {
             .x_label_formatter(&|count| format!("{count}"))
             .draw()?;
         for (at, (name, points)) in lines.iter().enumerate() {
-            let style = style(2 * at, Kind::Rival, false);
+            let style = style([0, 2, 3, 5][at % 4], Kind::Rival, false);
             chart.draw_series(LineSeries::new(points.iter().copied(), style).point_size(4))?;
             legend_line(&legend, at, name, style)?;
         }
