@@ -27,7 +27,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use wirebook::sys::thread::RealTimeGuard;
 
 use crate::contender::Waiting;
-use crate::contenders::{ALL, Entry, REFERENCE};
+use crate::contenders::{ALL, Entry, QUICK, REFERENCE};
 use crate::load::Load;
 use crate::record::Record;
 use crate::report::Detail;
@@ -223,7 +223,9 @@ fn run(args: &RunArgs) -> Result<(), String> {
 /// What the command line asks for, with what follows from it.
 fn plan(args: &RunArgs) -> Result<Plan, String> {
     let mut entries: Vec<&Entry> = match args.only.is_empty() {
-        true => ALL.iter().filter(|entry| !entry.only_by_name && (entry.quick || !args.quick)).collect(),
+        true => {
+            ALL.iter().filter(|entry| !entry.only_by_name && (!args.quick || QUICK.contains(&entry.name))).collect()
+        }
         false => args.only.iter().map(|name| find(name)).collect::<Result<_, _>>()?,
     };
     if !entries.iter().any(|entry| entry.name == REFERENCE) {

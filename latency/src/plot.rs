@@ -87,7 +87,7 @@ pub(crate) fn growth(record: &Record) -> Result<String, String> {
             .x_label_formatter(&|count| format!("{count}"))
             .draw()?;
         for (at, (name, points)) in lines.iter().enumerate() {
-            let style = style(at, Kind::Ours, false);
+            let style = style([0, 2, 3, 5][at % 4], Kind::Rival, false);
             chart.draw_series(LineSeries::new(points.iter().copied(), style).point_size(4))?;
             legend_line(&legend, at, name, style)?;
         }
@@ -114,16 +114,16 @@ fn legend_line(area: &Area<'_>, at: usize, name: &str, style: ShapeStyle) -> Res
     Ok(())
 }
 
-/// Ours are thick, the floor is grey, sleepers are pale.
+/// Ours are thick and blue to violet, the floor is grey, others have the warm colors and green; sleepers are pale.
 fn style(at: usize, kind: Kind, sleeps: bool) -> ShapeStyle {
+    let step = at as f64;
     let color = match kind {
-        Kind::Floor => RGBColor(90 + 25 * (at as u8 % 5), 90 + 25 * (at as u8 % 5), 90 + 25 * (at as u8 % 5)),
-        _ => {
-            let (r, g, b) = Palette99::pick(at).rgb();
-            RGBColor(r, g, b)
-        }
+        Kind::Floor => HSLColor(0.0, 0.0, 0.35 + 0.12 * (step % 4.0)),
+        Kind::Ours => HSLColor(0.55 + 0.05 * (step % 6.0), 0.85, 0.45),
+        Kind::Rival => HSLColor([0.0, 0.09, 0.33, 0.92, 0.14, 0.42, 0.04][at % 7], 0.8, 0.42),
     };
-    color.mix(if sleeps { 0.5 } else { 1.0 }).stroke_width(if kind == Kind::Ours { 3 } else { 1 })
+    let (r, g, b) = color.to_backend_color().rgb;
+    RGBColor(r, g, b).mix(if sleeps { 0.5 } else { 1.0 }).stroke_width(if kind == Kind::Ours { 3 } else { 1 })
 }
 
 /// Points from the middle of the distribution to one in ten thousand: nines of the percentile, microseconds.

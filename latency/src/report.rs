@@ -146,7 +146,7 @@ fn latency_table(record: &Record, load: &str, out: &mut String) -> std::fmt::Res
     if bursts {
         out.push_str(" last of a burst: mean | p50 | p99 |");
     }
-    writeln!(out, " p50 to {} | p99 | CPU | allocations (bytes) |", record.reference)?;
+    writeln!(out, " p50 / {floor} | p99 / {floor} | CPU | allocations (bytes) |", floor = record.reference)?;
     out.push_str("|---|---|---|---|---|---|---|---|---|---|");
     out.push_str(if bursts { "---|---|---|\n" } else { "\n" });
     for row in rows {
@@ -162,7 +162,9 @@ fn latency_table(record: &Record, load: &str, out: &mut String) -> std::fmt::Res
             write!(out, " {} | {} | {} |", us(last.mean_ns as u64), us(last.p50_ns), us(last.p99_ns))?;
         }
         let ratio = |ratio: Option<f64>| ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.2}"));
-        let cpu = us((row.user_ns + row.system_ns) as u64);
+        // Who spins takes a core, whatever comes.
+        let sleeps = record.contenders.iter().any(|contender| contender.name == row.contender && contender.sleeps);
+        let cpu = if sleeps { us((row.user_ns + row.system_ns) as u64) } else { "a core".to_owned() };
         let (allocations, bytes) = (row.allocations, row.allocated_bytes.round());
         let (p50, p99) = (ratio(row.p50_ratio), ratio(row.p99_ratio));
         writeln!(out, " {p50} | {p99} | {cpu} | {allocations:.1} ({bytes}) |")?;

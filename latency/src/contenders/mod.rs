@@ -57,14 +57,26 @@ pub(crate) struct Entry {
     pub(crate) many_sockets: bool,
     /// Only for series and questions of its own; not part of a run unless it is named.
     pub(crate) only_by_name: bool,
-    /// Part of a quick run.
-    pub(crate) quick: bool,
     /// Makes it.
     pub(crate) make: fn() -> Box<dyn Contender>,
 }
 
 /// The contender that ratios are taken to: nothing that is read from a socket can come sooner.
 pub(crate) const REFERENCE: &str = "floor-late";
+
+/// Those of a quick run, as far as this build has them.
+pub(crate) const QUICK: &[&str] = &[
+    "floor-recv",
+    REFERENCE,
+    "wirebook",
+    "wirebook-late",
+    "wirebook-sleep",
+    "boomnet",
+    "mio-tungstenite-tuned",
+    "fastwebsockets-busy",
+    "tokio-tungstenite-busy",
+    "tokio-tungstenite-sleep",
+];
 
 /// The entry of that name.
 pub(crate) fn find(name: &str) -> Option<&'static Entry> {
@@ -80,7 +92,6 @@ pub(crate) const PLAIN: Entry = Entry {
     can_sleep: true,
     many_sockets: true,
     only_by_name: false,
-    quick: false,
     make: || Floor::boxed(Method::Recv),
 };
 
@@ -91,7 +102,7 @@ const RIVAL: Entry = Entry { kind: Kind::Rival, ..PLAIN };
 
 /// All contenders, in the order in which they take turns.
 pub(crate) const ALL: &[Entry] = &[
-    Entry { name: "floor-recv", about: "recv, nothing parsed, spinning", quick: true, ..PLAIN },
+    Entry { name: "floor-recv", about: "recv, nothing parsed, spinning", ..PLAIN },
     Entry {
         name: "floor-stamped",
         about: "recvmsg with kernel stamps, nothing parsed, spinning",
@@ -102,7 +113,6 @@ pub(crate) const ALL: &[Entry] = &[
         name: "floor-late",
         about: "recv with MSG_PEEK, taken after the work; nothing parsed, spinning",
         make: || Floor::boxed(Method::Late),
-        quick: true,
         ..PLAIN
     },
     Entry {
@@ -116,7 +126,6 @@ pub(crate) const ALL: &[Entry] = &[
         name: "wirebook",
         about: "Engine::poll in a loop, recv",
         make: || Wirebook::boxed(ReadMode::Recv, Extra::Nothing),
-        quick: true,
         ..OURS
     },
     Entry {
@@ -129,7 +138,6 @@ pub(crate) const ALL: &[Entry] = &[
         name: "wirebook-late",
         about: "Engine::poll in a loop, late acknowledge",
         make: || Wirebook::boxed(ReadMode::LateAck, Extra::Nothing),
-        quick: true,
         ..OURS
     },
     Entry {
@@ -137,7 +145,6 @@ pub(crate) const ALL: &[Entry] = &[
         about: "Engine::wait, recv",
         waiting: Waiting::Sleep,
         make: || Wirebook::boxed(ReadMode::Recv, Extra::Nothing),
-        quick: true,
         ..OURS
     },
     Entry {
