@@ -4,7 +4,7 @@ use super::policy::Backoff;
 use crate::net::config::NetConfig;
 use crate::net::error::NetError;
 use crate::net::stream::ReadMode;
-use crate::net::tls::TlsRoots;
+use crate::net::tls::{TlsRecords, TlsRoots};
 use crate::sys::Failure;
 use crate::sys::socket::SocketOptions;
 use crate::sys::thread::{self, RealTimeGuard};
@@ -20,6 +20,8 @@ pub struct EngineConfig {
     pub socket: SocketOptions,
     /// How WebSocket connections are read.
     pub read_mode: ReadMode,
+    /// Who opens the records of TLS 1.3: this crate, without an allocation, or rustls.
+    pub tls_records: TlsRecords,
     /// What is asked of the operating system for the calling thread.
     pub host: HostConfig,
 }
@@ -27,6 +29,7 @@ pub struct EngineConfig {
 impl EngineConfig {
     pub(super) fn net(&self) -> Result<NetConfig, NetError> {
         let mut net = NetConfig::new(&self.roots)?;
+        net.tls = net.tls.with_records(self.tls_records);
         net.socket = self.socket.clone();
         net.read_mode = self.read_mode;
         net.ws.message_bytes_max = self.core.message_bytes_max;

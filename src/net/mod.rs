@@ -12,6 +12,7 @@ pub mod handshake;
 pub mod http;
 pub mod link;
 pub mod proxy;
+mod records;
 pub mod stream;
 pub mod tls;
 pub mod url;
