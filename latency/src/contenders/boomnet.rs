@@ -4,6 +4,9 @@
 //!
 //! Spinning it tries to read all the time, as its own examples do. It has no way to sleep; for that its streams are
 //! registered with a `mio::Poll` that waits.
+//!
+//! boomnet 1.0.0-rc.8 has to be built with optimisation: without it, it reads a length of two bytes as zero, because its
+//! `into_array` writes through a pointer that only allows reading.
 
 use std::io::{ErrorKind, Read, Write};
 use std::sync::Arc;
