@@ -7,15 +7,15 @@ use std::path::PathBuf;
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     /// Address on 127.0.0.1. REST and WebSocket are served on the same port.
-    pub addr: SocketAddr,
+    pub(crate) addr: SocketAddr,
     /// `wss` and `https` if true, `ws` and `http` otherwise.
-    pub tls: bool,
+    pub(crate) tls: bool,
     /// Certificate of the authority that signed the sender's certificate (for `localhost` and `127.0.0.1`), PEM.
-    pub ca: PathBuf,
+    pub(crate) ca: PathBuf,
     /// How many streams there are, each with a book of its own. Stream `n` is of the market `Sn` (`S0`, `S1` ..).
-    pub streams: u32,
+    pub(crate) streams: u32,
     /// Over how many sockets the streams are spread: stream `n` comes on socket `n % sockets`.
-    pub sockets: u32,
+    pub(crate) sockets: u32,
 }
 
 impl Target {
@@ -30,17 +30,20 @@ impl Target {
     }
 }
 
+/// Prices and amounts of a side at eight decimals, best first.
+pub(crate) type Levels = Vec<(i64, i64)>;
+
 /// Best bid and ask after a message, as mantissas at eight decimals; zeros where a side is empty.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Top {
     /// Best bid.
-    pub bid: i64,
+    pub(crate) bid: i64,
     /// What is offered there.
-    pub bid_amount: i64,
+    pub(crate) bid_amount: i64,
     /// Best ask.
-    pub ask: i64,
+    pub(crate) ask: i64,
     /// What is offered there.
-    pub ask_amount: i64,
+    pub(crate) ask_amount: i64,
 }
 
 /// Told after every message, when the book is up to date and its top has been read.
@@ -73,7 +76,7 @@ pub(crate) trait Contender {
     fn run(&mut self, target: &Target, waiting: Waiting, observer: &mut dyn Observer) -> Result<(), String>;
 
     /// Every level of the book of a stream at the end, `(price, amount)` at eight decimals, best first.
-    fn book(&self, stream: u32) -> (Vec<(i64, i64)>, Vec<(i64, i64)>);
+    fn book(&self, stream: u32) -> (Levels, Levels);
 
     /// Further times that it measured itself, by name, in nanoseconds, one for each message or whatever the name says.
     /// Taken after the run; most contenders have none.

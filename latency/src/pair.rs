@@ -85,7 +85,7 @@ impl Process {
             if Instant::now() >= deadline {
                 return None;
             }
-            std::thread::sleep(Duration::from_millis(2));
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 }
@@ -158,7 +158,7 @@ pub(crate) fn run(binary: &Path, entry: &Entry, setting: &Setting, scratch: &Scr
     let latencies_ns = latencies_ns.as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect();
     let received: Received = read_json(&received)?;
     if !received.wrong.is_empty() {
-        return Err(format!("{}: {}", entry.name, received.wrong.join("; ")));
+        return Err(received.wrong.join("; "));
     }
     Ok(Outcome { sent: read_json(&sent)?, received, latencies_ns })
 }

@@ -198,8 +198,9 @@ impl<'a> Recorder<'a> {
         let before = self.before;
         let mut received = Received {
             total: end,
-            user_ns: after.user_ns - before.user_ns,
-            system_ns: after.system_ns - before.system_ns,
+            // The kernel splits the sum of both by ticks, which may move back a little.
+            user_ns: after.user_ns.saturating_sub(before.user_ns),
+            system_ns: after.system_ns.saturating_sub(before.system_ns),
             took_ns: after.at_ns - before.at_ns,
             allocations: after.allocations - before.allocations,
             allocated_bytes: after.bytes - before.bytes,
@@ -242,13 +243,80 @@ impl Observer for Recorder<'_> {
     fn on_top(&mut self, stream: u32, last_update_id: u64, top: Top) -> bool {
         let at_ns = now_ns();
         let at = last_update_id.wrapping_sub(FIRST_ID) as usize;
-        if let Some(seen) = self.messages.get_mut(at) {
-            *seen = Seen { at_ns, stream, top };
-        }
+        // A book may be shown as the snapshot left it, before any message.
+        let Some(seen) = self.messages.get_mut(at) else { return self.after.is_none() };
+        *seen = Seen { at_ns, stream, top };
         if self.unheard > 0 {
             self.warm(stream);
         }
         // 0 as long as the sender has not decided.
-        if (at as u64).wrapping_add(1) == self.shared.word(Word::End) { self.end() } else { self.after.is_none() }
+        if at as u64 + 1 == self.shared.word(Word::End) { self.end() } else { self.after.is_none() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOP: Top = Top { bid: 1, bid_amount: 2, ask: 3, ask_amount: 4 };
+
+    /// Two streams in turn, four messages of which the last two count; what the receiver sees after each is given.
+    fn observed(name: &str, seen: &[(u64, u32, Top)]) -> (Result<Received, String>, Vec<bool>, Vec<u64>) {
+        let directory = crate::pair::Scratch::new(name).unwrap();
+        let shared = Shared::create(&directory.path("shared"), 4, 2).unwrap();
+        for at in 0..4 {
+            shared.set_truth(at, at as u32 % 2, TOP);
+            shared.set_sent(at, 1);
+        }
+        shared.set(Word::TruthKnown, 1);
+        let order = Order {
+            load: "plain-1k-2x1".parse().unwrap(),
+            messages: 2,
+            waiting: Waiting::Spin,
+            core: None,
+            fifo: false,
+            shared: directory.path("shared"),
+            ca: directory.path("ca"),
+            latencies: directory.path("latencies"),
+        };
+        let mut recorder = Recorder::new(&shared, &order);
+        recorder.on_ready();
+        let mut answers = Vec::new();
+        for (at, stream, top) in seen {
+            answers.push(recorder.on_top(*stream, FIRST_ID.wrapping_add(*at), *top));
+            if shared.word(Word::SeenAll) == 1 {
+                shared.set(Word::Begin, 2);
+                shared.set(Word::End, 4);
+            }
+        }
+        let received = recorder.finish(&order.latencies, false);
+        let bytes = std::fs::read(&order.latencies).unwrap_or_default();
+        (received, answers, bytes.as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect())
+    }
+
+    #[test]
+    fn what_is_true_counts() {
+        let before = u64::MAX;
+        let all = [(before, 0, TOP), (0, 0, TOP), (1, 1, TOP), (2, 0, TOP), (3, 1, TOP)];
+        let (received, answers, latencies) = observed("true", &all);
+        let received = received.unwrap();
+        assert_eq!(received.wrong, Vec::<String>::new());
+        assert_eq!((received.seen, received.total, received.allocations), (2, 4, 0));
+        assert_eq!(answers, [true, true, true, true, false]);
+        assert!(latencies.len() == 2 && latencies.iter().all(|ns| *ns > 1 && *ns != MISSED), "{latencies:?}");
+    }
+
+    #[test]
+    fn what_is_wrong_is_told() {
+        let other = Top { ask_amount: 5, ..TOP };
+        let (received, ..) = observed("top", &[(0, 0, TOP), (1, 1, TOP), (2, 0, other), (3, 1, TOP)]);
+        let wrong = received.unwrap().wrong;
+        assert!(wrong.len() == 1 && wrong[0].starts_with("after message 2: stream 0 had Top"), "{wrong:?}");
+        let (received, ..) = observed("stream", &[(0, 0, TOP), (1, 1, TOP), (2, 1, TOP), (3, 1, TOP)]);
+        assert_eq!(received.unwrap().wrong.len(), 1);
+        let (received, _, latencies) = observed("missed", &[(0, 0, TOP), (1, 1, TOP), (3, 1, TOP)]);
+        assert_eq!((received.unwrap().wrong, latencies[0]), (vec!["message 2 was not seen".to_owned()], MISSED));
+        let (received, ..) = observed("short", &[(0, 0, TOP), (1, 1, TOP), (2, 0, TOP)]);
+        assert_eq!(received.unwrap_err(), "it stopped before the last message");
     }
 }

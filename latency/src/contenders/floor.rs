@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, ConnectionTrafficSecrets, RootCertStore, StreamOwned};
 use wirebook::sys::socket::{self, SocketOptions};
 
-use crate::contender::{Contender, Observer, Target, Top, Waiting};
+use crate::contender::{Contender, Levels, Observer, Target, Top, Waiting};
 use crate::shared::FIRST_ID;
 
 /// How bytes are read.
@@ -73,7 +73,7 @@ impl Contender for Floor {
         }
     }
 
-    fn book(&self, _: u32) -> (Vec<(i64, i64)>, Vec<(i64, i64)>) {
+    fn book(&self, _: u32) -> (Levels, Levels) {
         (Vec::new(), Vec::new())
     }
 }

@@ -41,27 +41,42 @@ pub(crate) enum Kind {
 }
 
 /// One line of the list.
+#[derive(Debug)]
 pub(crate) struct Entry {
     /// Its name, in tables and on the command line.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// What it is, in one line.
-    pub about: &'static str,
+    pub(crate) about: &'static str,
     /// What it is compared as.
-    pub kind: Kind,
+    pub(crate) kind: Kind,
     /// How it waits.
-    pub waiting: Waiting,
+    pub(crate) waiting: Waiting,
     /// It can wait asleep too, whatever `waiting` says; then instructions and system calls are counted that way.
-    pub can_sleep: bool,
+    pub(crate) can_sleep: bool,
     /// It can spread its streams over several sockets.
-    pub many_sockets: bool,
+    pub(crate) many_sockets: bool,
     /// Only for series and questions of its own; not part of a run unless it is named.
-    pub only_by_name: bool,
+    pub(crate) only_by_name: bool,
     /// Makes it.
-    pub make: fn() -> Box<dyn Contender>,
+    pub(crate) make: fn() -> Box<dyn Contender>,
 }
 
 /// The contender that ratios are taken to: nothing that is read from a socket can come sooner.
 pub(crate) const REFERENCE: &str = "floor-late";
+
+/// Those of a quick run, as far as this build has them.
+pub(crate) const QUICK: &[&str] = &[
+    "floor-recv",
+    REFERENCE,
+    "wirebook",
+    "wirebook-late",
+    "wirebook-sleep",
+    "boomnet",
+    "mio-tungstenite-tuned",
+    "fastwebsockets-busy",
+    "tokio-tungstenite-busy",
+    "tokio-tungstenite-sleep",
+];
 
 /// The entry of that name.
 pub(crate) fn find(name: &str) -> Option<&'static Entry> {

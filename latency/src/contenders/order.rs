@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use mio::{Events, Interest, Poll, Token};
 use wirebook::net::config::NetConfig;
 use wirebook::net::link::{LinkState, WsLink};
-use wirebook::net::tls::TlsRoots;
 use wirebook::net::url::Url;
 
+use super::wirebook::trusted;
 use crate::contender::Target;
 
 /// What Binance's WebSocket API takes; prepared, with everything filled in.
@@ -27,16 +27,9 @@ impl OrderLink {
     /// Connects, and waits until orders can be sent.
     pub(super) fn open(target: &Target) -> Result<OrderLink, String> {
         let scheme = if target.tls { "wss" } else { "ws" };
-        let roots = match target.tls {
-            true => {
-                let ca = std::fs::read(&target.ca).map_err(|error| format!("{}: {error}", target.ca.display()))?;
-                TlsRoots { webpki: false, extra: vec![ca], ..TlsRoots::default() }
-            }
-            false => TlsRoots::default(),
-        };
         let explain = |error: wirebook::net::error::NetError| format!("the connection for orders: {error}");
         let system = |error: std::io::Error| format!("the connection for orders: {error}");
-        let config = NetConfig::new(&roots).map_err(explain)?;
+        let config = NetConfig::new(&trusted(target)?).map_err(explain)?;
         let url = Url::parse(&format!("{scheme}://localhost:{}/ws", target.addr.port())).map_err(explain)?;
         let mut link = WsLink::open(target.addr, &url, &config, 1).map_err(explain)?;
         let (mut poll, mut events) = (Poll::new().map_err(system)?, Events::with_capacity(4));

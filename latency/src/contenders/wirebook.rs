@@ -10,7 +10,7 @@ use wirebook::net::stream::ReadMode;
 use wirebook::net::tls::TlsRoots;
 
 use super::order::OrderLink;
-use crate::contender::{Contender, Observer, Target, Top, Waiting};
+use crate::contender::{Contender, Levels, Observer, Target, Top, Waiting};
 use crate::sys::now_ns;
 
 /// Subscribing to a thousand streams takes some seconds, because the venue allows five messages a second.
@@ -47,32 +47,24 @@ impl Wirebook {
         Box::new(Wirebook { read_mode, extra, engine: None, feeds: Vec::new(), poll_ns, order_ns })
     }
 
-    fn connect(&mut self, target: &Target) -> Result<(Engine, Rc<Cell<u32>>), wirebook::Error> {
-        let ca = std::fs::read(&target.ca).unwrap_or_default();
-        let mut config = EngineConfig {
-            roots: TlsRoots {
-                webpki: !target.tls,
-                extra: if target.tls { vec![ca] } else { Vec::new() },
-                ..TlsRoots::default()
-            },
-            read_mode: self.read_mode,
-            ..EngineConfig::default()
-        };
+    fn connect(&mut self, target: &Target) -> Result<(Engine, Rc<Cell<u32>>), String> {
+        let explain = |error: wirebook::Error| error.to_string();
+        let mut config = EngineConfig { roots: trusted(target)?, read_mode: self.read_mode, ..EngineConfig::default() };
         config.core.metrics = self.extra == Extra::Metrics;
-        let mut engine = Engine::new(config)?;
+        let mut engine = Engine::new(config).map_err(explain)?;
         let (secure, port) = (if target.tls { "s" } else { "" }, target.addr.port());
         let mut at =
             VenueConfig::at(format!("ws{secure}://localhost:{port}"), format!("http{secure}://localhost:{port}"));
         at.streams_per_link_max = u16::try_from(target.streams.div_ceil(target.sockets)).ok();
-        let venue = engine.add_venue_with("binance", at)?;
-        engine.load_markets(venue)?;
+        let venue = engine.add_venue_with("binance", at).map_err(explain)?;
+        engine.load_markets(venue).map_err(explain)?;
         let depth = (target.streams > LARGE_BOOKS_MAX).then_some(100);
         // The feed's own callback comes before the handler: it says which stream it is about.
         let current = Rc::new(Cell::new(0));
         for stream in 0..target.streams {
-            let feed = engine.watch_order_book(venue, &format!("S{stream}/USDT"), depth)?;
+            let feed = engine.watch_order_book(venue, &format!("S{stream}/USDT"), depth).map_err(explain)?;
             let current = Rc::clone(&current);
-            engine.on(feed, move |_, _| current.set(stream))?;
+            engine.on(feed, move |_, _| current.set(stream)).map_err(explain)?;
             self.feeds.push(feed);
         }
         Ok((engine, current))
@@ -99,6 +91,16 @@ impl Wirebook {
             }
         }
     }
+}
+
+/// Whom to trust: the sender's authority and nobody else.
+#[allow(clippy::needless_update, reason = "with the library's feature `native-roots` there is one field more")]
+pub(super) fn trusted(target: &Target) -> Result<TlsRoots, String> {
+    if !target.tls {
+        return Ok(TlsRoots::default());
+    }
+    let ca = std::fs::read(&target.ca).map_err(|error| format!("{}: {error}", target.ca.display()))?;
+    Ok(TlsRoots { webpki: false, extra: vec![ca], ..TlsRoots::default() })
 }
 
 /// Reads the top after every message.
@@ -153,7 +155,7 @@ impl Handler for Strategy<'_> {
 
 impl Contender for Wirebook {
     fn run(&mut self, target: &Target, waiting: Waiting, observer: &mut dyn Observer) -> Result<(), String> {
-        let (mut engine, current) = self.connect(target).map_err(|error| error.to_string())?;
+        let (mut engine, current) = self.connect(target)?;
         self.subscribe(&mut engine)?;
         let market = engine.market_of(self.feeds[0]).map_err(|error| error.to_string())?.ok_or("no market")?;
         let factor = |scale: u8| 10_i64.pow(8 - u32::from(scale.min(8)));
@@ -196,7 +198,7 @@ impl Contender for Wirebook {
         Ok(())
     }
 
-    fn book(&self, stream: u32) -> (Vec<(i64, i64)>, Vec<(i64, i64)>) {
+    fn book(&self, stream: u32) -> (Levels, Levels) {
         let feed = self.feeds.get(stream as usize);
         let Some(Ok(book)) = feed.zip(self.engine.as_ref()).map(|(feed, engine)| engine.book(*feed)) else {
             return (Vec::new(), Vec::new());

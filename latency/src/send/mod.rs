@@ -49,6 +49,8 @@ pub(crate) struct Sent {
 const SETUP_MAX: Duration = Duration::from_secs(60);
 /// A write that the receiver does not make room for in so long.
 const WRITE_NS_MAX: u64 = 2_000_000_000;
+/// Silence before the last message, where there are several sockets.
+const LAST_GAP_NS: u64 = 20_000_000;
 /// From the last message to the receiver's word that it is done.
 const DONE_MAX: Duration = Duration::from_secs(10);
 /// Quiet time before the first message that counts, so that the receiver is done with noting down where it stands.
@@ -185,6 +187,10 @@ impl Sender<'_> {
         let mut at = messages.start;
         while at < messages.end {
             let group = at..(at + load.group()).min(messages.end);
+            if group.end == messages.end && load.sockets > 1 {
+                // A receiver stops at the last message, which must not overtake others on other sockets.
+                due += LAST_GAP_NS;
+            }
             let mut peer = 0;
             for message in group.clone() {
                 peer = self.prepare(message)?;
