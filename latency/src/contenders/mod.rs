@@ -16,7 +16,8 @@ mod floor;
 #[cfg(feature = "rivals")]
 mod mio_tungstenite;
 mod order;
-#[cfg(all(test, feature = "rivals"))]
+#[cfg(test)]
+#[cfg(feature = "rivals")]
 mod tests;
 #[cfg(feature = "rivals")]
 mod tokio_tungstenite;

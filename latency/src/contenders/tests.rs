@@ -172,7 +172,7 @@ impl Model {
     }
 
     /// The changes of message `n`: a new best bid or ask at times, and removals of the best.
-    fn changes(&self, n: u64) -> (Vec<(i64, i64)>, Vec<(i64, i64)>) {
+    fn changes(&self, n: u64) -> (Levels, Levels) {
         let amount = (n as i64 % 7) * 1_000_001;
         let best_bid = *self.bids.last_key_value().unwrap().0;
         let best_ask = *self.asks.first_key_value().unwrap().0;
