@@ -302,7 +302,7 @@ fn serve(mut stream: impl Read + Write, gap: Option<u64>, wait: &Mutex<Receiver<
     )?;
     stream.flush()?;
     let mut ws = WebSocket::from_raw_socket(stream, Role::Server, None);
-    if !wrapped {
+    if !path.contains('@') {
         let request: serde_json::Value = serde_json::from_slice(&ws.read().map_err(to_io)?.into_data())?;
         topics = serde_json::from_value(request["params"].clone())?;
         let answer = format!(r#"{{"result":null,"id":{}}}"#, request["id"]);
