@@ -222,6 +222,7 @@ pub(crate) const ALL: &[Entry] = &[
         name: "ccxt-pro-busy",
         about: "tokio kept awake; CCXT Pro in Rust, which cannot be given a certificate: without TLS only",
         many_sockets: false,
+        only_by_name: true,
         make: || Box::new(ccxt_pro::CcxtPro::default()),
         ..RIVAL
     },
@@ -271,6 +272,7 @@ pub(crate) const ALL: &[Entry] = &[
         about: "tokio; CCXT Pro in Rust, which cannot be given a certificate: without TLS only",
         waiting: Waiting::Sleep,
         many_sockets: false,
+        only_by_name: true,
         make: || Box::new(ccxt_pro::CcxtPro::default()),
         ..RIVAL
     },
