@@ -4,6 +4,9 @@
 //!
 //! Spinning it tries to read all the time, as its own examples do. It has no way to sleep; for that its streams are
 //! registered with a `mio::Poll` that waits.
+//!
+//! boomnet 1.0.0-rc.8 has to be built with optimisation: without it, it reads a length of two bytes as zero, because its
+//! `into_array` writes through a pointer that only allows reading.
 
 use std::io::{ErrorKind, Read, Write};
 use std::sync::Arc;
@@ -22,9 +25,6 @@ use rustls_0_22::{RootCertStore, crypto};
 use super::books::{CursorArrays, SimdVecs};
 use super::common::{self, Books, Levels};
 use crate::contender::{Contender, Observer, Target, Waiting};
-
-/// boomnet writes the request of its handshake into a buffer of 256 bytes, which leaves this many for the path.
-const PATH_LEN_MAX: usize = 100;
 
 /// So many reads of 4 KiB take a TLS record of the greatest size.
 const READS_PER_RECORD: u32 = 5;
@@ -61,31 +61,26 @@ impl<B: Books> Contender for Boomnet<B> {
         let mut over_tls = Vec::new();
         let mut plain_mio = Vec::new();
         let mut over_tls_mio = Vec::new();
-        for socket in 0..target.sockets {
-            let url = target.stream_url(socket);
-            let path = url.find("/stream").map(|start| &url[start..]).unwrap_or("/");
-            if path.len() > PATH_LEN_MAX {
-                return Err(format!("boomnet has no room for the path of socket {socket}: at most 5 streams on one"));
-            }
+        for _ in 0..target.sockets {
             let stream = connect(target)?;
             let failed = |error: std::io::Error| format!("boomnet: {error}");
             match (waiting, target.tls) {
-                (Waiting::Spin, false) => plain.push(stream.into_websocket(path)),
+                (Waiting::Spin, false) => plain.push(stream.into_websocket("/stream")),
                 (Waiting::Spin, true) => {
-                    over_tls.push(stream.into_tls_stream_with_config(tls).map_err(failed)?.into_websocket(path));
+                    over_tls.push(stream.into_tls_stream_with_config(tls).map_err(failed)?.into_websocket("/stream"));
                 }
-                (Waiting::Sleep, false) => plain_mio.push(stream.into_mio_stream().into_websocket(path)),
+                (Waiting::Sleep, false) => plain_mio.push(stream.into_mio_stream().into_websocket("/stream")),
                 (Waiting::Sleep, true) => {
                     let stream = stream.into_mio_stream().into_tls_stream_with_config(tls).map_err(failed)?;
-                    over_tls_mio.push(stream.into_websocket(path));
+                    over_tls_mio.push(stream.into_websocket("/stream"));
                 }
             }
         }
         match (waiting, target.tls) {
-            (Waiting::Spin, false) => spin(plain, books, observer),
-            (Waiting::Spin, true) => spin(over_tls, books, observer),
-            (Waiting::Sleep, false) => sleep(plain_mio, books, observer),
-            (Waiting::Sleep, true) => sleep(over_tls_mio, books, observer),
+            (Waiting::Spin, false) => spin(plain, target, books, observer),
+            (Waiting::Spin, true) => spin(over_tls, target, books, observer),
+            (Waiting::Sleep, false) => sleep(plain_mio, target, books, observer),
+            (Waiting::Sleep, true) => sleep(over_tls_mio, target, books, observer),
         }
     }
 
@@ -110,15 +105,44 @@ fn verifier(target: &Target) -> Result<Arc<WebPkiServerVerifier>, String> {
         .map_err(|error| format!("TLS: {error}"))
 }
 
-fn spin<S, B>(mut sockets: Vec<Websocket<S>>, books: &mut B, observer: &mut dyn Observer) -> Result<(), String>
+/// Asks for the streams of each socket; boomnet sends this behind its handshake. The path has no room for many: its
+/// request has to fit into 256 bytes.
+fn subscribe<S: Read + Write>(sockets: &mut [Websocket<S>], target: &Target) -> Result<(), String> {
+    for (socket, ws) in (0..).zip(sockets) {
+        let topics: Vec<String> = (socket..target.streams)
+            .step_by(target.sockets as usize)
+            .map(|stream| format!("\"s{stream}@depth@100ms\""))
+            .collect();
+        let request = format!("{{\"method\":\"SUBSCRIBE\",\"params\":[{}],\"id\":1}}", topics.join(","));
+        ws.send_text(true, Some(request.as_bytes())).map_err(|error| format!("boomnet: {error}"))?;
+    }
+    Ok(())
+}
+
+/// One step of handshake and subscription. True once the sender has answered; nothing else comes before that.
+fn is_subscribed<S: Read + Write + ReadHint>(ws: &mut Websocket<S>) -> Result<bool, String> {
+    let failed = |error: Error| format!("handshake: {error}");
+    for frame in ws.read_batch().map_err(failed)? {
+        if let WebsocketFrame::Text(..) = frame.map_err(failed)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn spin<S, B>(
+    mut sockets: Vec<Websocket<S>>,
+    target: &Target,
+    books: &mut B,
+    observer: &mut dyn Observer,
+) -> Result<(), String>
 where
     S: Read + Write + ReadHint,
     B: Books,
 {
-    while !sockets.iter().all(Websocket::handshake_complete) {
-        for ws in &mut sockets {
-            shake_hands(ws, books, observer)?;
-        }
+    subscribe(&mut sockets, target)?;
+    for ws in &mut sockets {
+        while !is_subscribed(ws)? {}
     }
     observer.on_ready();
     loop {
@@ -130,7 +154,12 @@ where
     }
 }
 
-fn sleep<S, B>(mut sockets: Vec<Websocket<S>>, books: &mut B, observer: &mut dyn Observer) -> Result<(), String>
+fn sleep<S, B>(
+    mut sockets: Vec<Websocket<S>>,
+    target: &Target,
+    books: &mut B,
+    observer: &mut dyn Observer,
+) -> Result<(), String>
 where
     S: Read + Write + ReadHint + Source + Selectable,
     B: Books,
@@ -141,6 +170,8 @@ where
     for (index, ws) in sockets.iter_mut().enumerate() {
         poll.registry().register(ws, Token(index), Interest::WRITABLE).map_err(failed)?;
     }
+    subscribe(&mut sockets, target)?;
+    let mut subscribed = vec![false; sockets.len()];
     let mut ready = false;
     loop {
         // The handshake takes steps of which the socket tells nothing.
@@ -157,6 +188,8 @@ where
             }
             if event.is_readable() {
                 ws.make_readable().map_err(failed)?;
+            }
+            if event.is_readable() && ready {
                 // mio tells only once, and one read takes 4 KiB, which need not be a whole record. Once the socket is
                 // empty, another read costs no system call.
                 let mut nothing = 0;
@@ -170,26 +203,14 @@ where
             }
         }
         if !ready {
-            for ws in &mut sockets {
-                shake_hands(ws, books, observer)?;
+            for (ws, subscribed) in sockets.iter_mut().zip(&mut subscribed) {
+                *subscribed = *subscribed || is_subscribed(ws)?;
             }
-            ready = sockets.iter().all(Websocket::handshake_complete);
+            ready = !subscribed.contains(&false);
             if ready {
                 observer.on_ready();
             }
         }
-    }
-}
-
-/// One step of the handshake; there are no messages yet.
-fn shake_hands<S, B>(ws: &mut Websocket<S>, books: &mut B, observer: &mut dyn Observer) -> Result<(), String>
-where
-    S: Read + Write + ReadHint,
-    B: Books,
-{
-    match read(ws, books, observer)? {
-        Outcome::Over => Err("the sender closed during the handshake".to_owned()),
-        _ => Ok(()),
     }
 }
 

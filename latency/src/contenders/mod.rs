@@ -16,7 +16,8 @@ mod floor;
 #[cfg(feature = "rivals")]
 mod mio_tungstenite;
 mod order;
-#[cfg(all(test, feature = "rivals"))]
+#[cfg(test)]
+#[cfg(feature = "rivals")]
 mod tests;
 #[cfg(feature = "rivals")]
 mod tokio_tungstenite;
@@ -221,6 +222,7 @@ pub(crate) const ALL: &[Entry] = &[
         name: "ccxt-pro-busy",
         about: "tokio kept awake; CCXT Pro in Rust, which cannot be given a certificate: without TLS only",
         many_sockets: false,
+        only_by_name: true,
         make: || Box::new(ccxt_pro::CcxtPro::default()),
         ..RIVAL
     },
@@ -270,6 +272,7 @@ pub(crate) const ALL: &[Entry] = &[
         about: "tokio; CCXT Pro in Rust, which cannot be given a certificate: without TLS only",
         waiting: Waiting::Sleep,
         many_sockets: false,
+        only_by_name: true,
         make: || Box::new(ccxt_pro::CcxtPro::default()),
         ..RIVAL
     },

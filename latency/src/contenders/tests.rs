@@ -172,7 +172,7 @@ impl Model {
     }
 
     /// The changes of message `n`: a new best bid or ask at times, and removals of the best.
-    fn changes(&self, n: u64) -> (Vec<(i64, i64)>, Vec<(i64, i64)>) {
+    fn changes(&self, n: u64) -> (Levels, Levels) {
         let amount = (n as i64 % 7) * 1_000_001;
         let best_bid = *self.bids.last_key_value().unwrap().0;
         let best_ask = *self.asks.first_key_value().unwrap().0;
@@ -302,7 +302,7 @@ fn serve(mut stream: impl Read + Write, gap: Option<u64>, wait: &Mutex<Receiver<
     )?;
     stream.flush()?;
     let mut ws = WebSocket::from_raw_socket(stream, Role::Server, None);
-    if !wrapped {
+    if !path.contains('@') {
         let request: serde_json::Value = serde_json::from_slice(&ws.read().map_err(to_io)?.into_data())?;
         topics = serde_json::from_value(request["params"].clone())?;
         let answer = format!(r#"{{"result":null,"id":{}}}"#, request["id"]);
