@@ -270,6 +270,15 @@ pub(crate) fn binance_snapshot(count: usize) -> Stream {
 /// Okx `books`, as recorded in May 2022: 787 bytes in the mean, 25 levels, a checksum in each; sequence numbers did
 /// not exist yet.
 pub(crate) fn okx_books(count: usize) -> Stream {
+    okx(count, okx_checksum)
+}
+
+/// The same without a checksum, which the venue says by a zero since 2026.
+pub(crate) fn okx_books_unproven(count: usize) -> Stream {
+    okx(count, |_| 0)
+}
+
+fn okx(count: usize, checksum: fn(&Walk) -> i32) -> Stream {
     let rows = |levels: &mut dyn Iterator<Item = (i64, i64)>, orders: &mut dyn FnMut(i64) -> i64| {
         join(levels.map(|(price, qty)| {
             format!(r#"["{}","{}","0","{}"]"#, OKX_BTC.price(price), OKX_BTC.amount(qty), orders(qty))
@@ -280,13 +289,13 @@ pub(crate) fn okx_books(count: usize) -> Stream {
             r#"{{"arg":{{"channel":"books","instId":"BTC-USDT"}},"action":"{action}","data":[{{"asks":[{asks}],"bids":[{bids}],"ts":"{ts}","checksum":{checksum}}}]}}"#
         )
     };
-    let walk = Walk::new(13, 302_435, 1, 400, 300_000_000, 1_000_000);
+    let walk = Walk::new(13, 302_435, 1, 300, 300_000_000, 1_000_000);
     let snapshot = whole(
         "snapshot",
         rows(&mut walk.bids(), &mut |_| 1),
         rows(&mut walk.asks(), &mut |_| 1),
         1_652_459_225_000,
-        okx_checksum(&walk),
+        checksum(&walk),
     );
     stream(OKX_BTC, Channel::Book, walk, count, Some(snapshot), move |walk, n| {
         let levels = [6, 14, 18, 22, 26, 30, 35, 45][walk.random.below(8) as usize];
@@ -294,7 +303,7 @@ pub(crate) fn okx_books(count: usize) -> Stream {
         let mut orders = |qty| if qty == 0 { 0 } else { 1 + qty % 4 };
         let (bids, asks) =
             (rows(&mut side(&changes, true), &mut orders), rows(&mut side(&changes, false), &mut orders));
-        whole("update", bids, asks, 1_652_459_225_453 + n * 100, okx_checksum(walk))
+        whole("update", bids, asks, 1_652_459_225_453 + n * 100, checksum(walk))
     })
 }
 
