@@ -203,6 +203,187 @@ fn every_message_of_crypto_msg_parser_gives_its_values() {
     assert!(compared > 40, "{compared}");
 }
 
+/// The events of tardis that we have too, in each message of a venue: how many were compared. Messages for which `skip`
+/// says so are of another protocol, or of a channel that is not read.
+fn against_tardis(venue: &str, skip: impl Fn(&Value) -> bool) -> usize {
+    let Some(recordings) = recordings() else { return usize::MAX };
+    let text = std::fs::read_to_string(recordings.join(venue).join("tardis.jsonl")).unwrap();
+    let raw: Vec<BTreeMap<String, Box<RawValue>>> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let read =
+        |row: &BTreeMap<String, Box<RawValue>>, name: &str| -> Value { serde_json::from_str(row[name].get()).unwrap() };
+    let rows: Vec<_> = raw.iter().filter(|row| !skip(&read(row, "in"))).collect();
+    let lines: Vec<String> = rows.iter().map(|row| row["in"].get().to_owned()).collect();
+    let (events, output) = decode(venue, &lines);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut compared = 0;
+    for (row, ours) in rows.iter().zip(&events) {
+        let expected = read(row, "out");
+        // What is made of contracts beside their prices comes from messages before as well.
+        let expected = expected.as_array().unwrap().iter().filter(|event| event["type"] != "derivative_ticker");
+        let ours: Vec<&Value> = ours
+            .iter()
+            .filter(|event| ["trade", "book", "bidask", "ticker"].iter().any(|t| event["type"] == *t))
+            .collect();
+        let expected: Vec<&Value> = expected.collect();
+        if expected.is_empty() && ours.iter().all(|event| event["type"] == "ticker") {
+            continue;
+        }
+        assert_eq!(ours.len(), expected.len(), "{ours:?} {expected:?}");
+        for (ours, expected) in ours.iter().zip(expected) {
+            compared += 1;
+            assert_eq!(ours["symbol"], expected["symbol"]);
+            // tardis puts another time where the venue gives none.
+            if let Some(ms) = ours.get("timestamp") {
+                assert_eq!(ms.as_i64(), Some(ms_of_iso(expected["timestamp"].as_str().unwrap())));
+            }
+            match expected["type"].as_str().unwrap() {
+                "trade" => {
+                    assert_eq!(ours["side"], expected["side"]);
+                    if let Some(id) = expected.get("id") {
+                        assert_eq!(&ours["id"], id);
+                    }
+                    same(&ours["price"], &expected["price"], "price");
+                    same(&ours["amount"], &expected["amount"], "amount");
+                }
+                "book_ticker" => {
+                    let names = [
+                        ("bid", "bidPrice"),
+                        ("bidVolume", "bidAmount"),
+                        ("ask", "askPrice"),
+                        ("askVolume", "askAmount"),
+                    ];
+                    for (our_name, name) in names {
+                        same(&ours[our_name], &expected[name], name);
+                    }
+                }
+                "book_change" => {
+                    assert_eq!((&ours["type"], &ours["snapshot"]), (&json!("book"), &expected["isSnapshot"]));
+                    for side in ["bids", "asks"] {
+                        let (ours, expected) = (ours[side].as_array().unwrap(), expected[side].as_array().unwrap());
+                        assert_eq!(ours.len(), expected.len());
+                        for (ours, expected) in ours.iter().zip(expected) {
+                            same(&ours[0], &expected["price"], "price");
+                            same(&ours[1], &expected["amount"], "amount");
+                        }
+                    }
+                }
+                other => panic!("{other} is not compared"),
+            }
+        }
+    }
+    compared
+}
+
+#[test]
+fn okex_agrees_with_tardis() {
+    let known = ["trades", "books-l2-tbt", "tickers", "bbo-tbt"];
+    let skip = |message: &Value| {
+        // Until 2021 another protocol, with tables.
+        message.get("table").is_some() || !known.iter().any(|name| message["arg"]["channel"] == *name)
+    };
+    assert!(against_tardis("okex", skip) >= 10);
+}
+
+#[test]
+fn kraken_agrees_with_tardis() {
+    assert!(against_tardis("kraken", |_| false) >= 7);
+}
+
+#[test]
+fn coinbasepro_agrees_with_tardis() {
+    assert!(against_tardis("coinbasepro", |_| false) >= 5);
+}
+
+/// The values of crypto-msg-parser, in each message of a venue: how many were compared.
+fn against_crypto_msg_parser(venue: &str) -> usize {
+    let Some(recordings) = recordings() else { return usize::MAX };
+    let text = std::fs::read_to_string(recordings.join(venue).join("cmp.jsonl")).unwrap();
+    let rows = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let is_read = |row: &Value| {
+        // REST answers, the protocol of okex until 2021, and channels that are not read.
+        !["l2_snapshot", "funding_rate", "open_interest"].iter().any(|kind| row["msg_type"] == *kind)
+            && !row["in"].as_str().unwrap().contains("\"table\"")
+    };
+    let rows: Vec<Value> = rows.filter(is_read).collect();
+    let lines: Vec<String> = rows.iter().map(|row| row["in"].as_str().unwrap().to_owned()).collect();
+    let (events, output) = decode(venue, &lines);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut compared = 0;
+    for (row, ours) in rows.iter().zip(&events) {
+        let [ours] = &ours[..] else { panic!("{row}: {ours:?}") };
+        assert_eq!(ours["symbol"], row["parsed_symbol"]);
+        let is_spot = row["market_type"] == "spot";
+        for (path, expected) in row["expect"].as_object().unwrap() {
+            compared += 1;
+            let last = path.rsplit('.').next().unwrap();
+            let side = if path.contains("asks") { "asks" } else { "bids" };
+            match (path.split(['[', '.']).next().unwrap(), last) {
+                (_, "len") if path.starts_with("books") => {
+                    assert_eq!(ours[side].as_array().unwrap().len() as u64, expected.as_u64().unwrap(), "{path}");
+                }
+                (_, "len") => assert_eq!(expected.as_u64(), Some(1), "{path}"),
+                (_, "symbol") => assert_eq!(&ours["symbol"], expected, "{path}"),
+                // They take the maker's side for the taker's there; cryptofeed and tardis do not.
+                ("trades", "side") if venue == "coinbasepro" => assert_ne!(&ours["side"], expected, "{path}"),
+                (_, "side" | "snapshot") => assert_eq!(&ours[last], expected, "{path}"),
+                ("candles", "timestamp") => {
+                    // Where the venue gives no time, theirs is when the message was received.
+                    let received = row.get("received_at").and_then(Value::as_u64);
+                    assert_eq!(ours["updated"].as_u64().or(received), expected.as_u64(), "{path}");
+                }
+                ("candles", "begin_time") => {
+                    assert_eq!(ours["timestamp"].as_u64().unwrap() / 1_000, expected.as_u64().unwrap(), "{path}");
+                }
+                ("candles", "open" | "high" | "low" | "close" | "volume") => same(&ours[last], expected, path),
+                ("candles", "quote_volume") if venue == "okex" && is_spot => same(&ours["quoteVolume"], expected, path),
+                ("trades" | "books" | "bbos", "timestamp") => {
+                    let received = row.get("received_at").and_then(Value::as_u64);
+                    assert_eq!(ours["timestamp"].as_u64().or(received), expected.as_u64(), "{path}");
+                }
+                ("trades" | "candles", "price") => same(&ours["price"], expected, path),
+                ("books", "price") => same(&ours[side][index_of(path)][0], expected, path),
+                ("bbos", "bid_price") => same(&ours["bid"], expected, path),
+                ("bbos", "ask_price") => same(&ours["ask"], expected, path),
+                // Contracts are what the venue sends; what they are worth they work out.
+                (_, "quantity_contract") if expected.is_null() => assert!(is_spot, "{path}"),
+                ("trades", "quantity_contract") => same(&ours["amount"], expected, path),
+                ("books", "quantity_contract") => same(&ours[side][index_of(path)][1], expected, path),
+                ("bbos", "bid_quantity_contract") => same(&ours["bidVolume"], expected, path),
+                ("bbos", "ask_quantity_contract") => same(&ours["askVolume"], expected, path),
+                ("trades", "quantity_base") if is_spot => same(&ours["amount"], expected, path),
+                ("books", "quantity_base") if is_spot => same(&ours[side][index_of(path)][1], expected, path),
+                (_, "seq_id" | "prev_seq_id" | "id") => assert!(expected.is_null(), "{path}"),
+                _ => compared -= 1,
+            }
+        }
+    }
+    compared
+}
+
+/// The level that a path names: 1 in `books[0].asks[1].price`.
+fn index_of(path: &str) -> usize {
+    path.split(['[', ']']).nth(3).unwrap().parse().unwrap()
+}
+
+#[test]
+fn okex_agrees_with_crypto_msg_parser() {
+    let compared = against_crypto_msg_parser("okex");
+    assert!(compared > 150, "{compared}");
+}
+
+#[test]
+fn kraken_agrees_with_crypto_msg_parser() {
+    let compared = against_crypto_msg_parser("kraken");
+    assert!(compared > 15, "{compared}");
+}
+
+#[test]
+fn coinbasepro_agrees_with_crypto_msg_parser() {
+    let compared = against_crypto_msg_parser("coinbasepro");
+    assert!(compared > 12, "{compared}");
+}
+
 #[test]
 fn numbers_stay_exact_and_finer_ones_are_taken() {
     let lines = [

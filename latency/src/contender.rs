@@ -5,22 +5,22 @@ use std::path::PathBuf;
 
 /// Where the sender listens, and how its stream is to be reached.
 #[derive(Clone, Debug)]
-pub struct Target {
+pub(crate) struct Target {
     /// Address on 127.0.0.1. REST and WebSocket are served on the same port.
-    pub addr: SocketAddr,
+    pub(crate) addr: SocketAddr,
     /// `wss` and `https` if true, `ws` and `http` otherwise.
-    pub tls: bool,
+    pub(crate) tls: bool,
     /// Certificate of the authority that signed the sender's certificate (for `localhost` and `127.0.0.1`), PEM.
-    pub ca: PathBuf,
+    pub(crate) ca: PathBuf,
     /// How many streams there are, each with a book of its own. Stream `n` is of the market `Sn` (`S0`, `S1` ..).
-    pub streams: u32,
+    pub(crate) streams: u32,
     /// Over how many sockets the streams are spread: stream `n` comes on socket `n % sockets`.
-    pub sockets: u32,
+    pub(crate) sockets: u32,
 }
 
 impl Target {
     /// The stream's URL: `wss://localhost:port/stream?streams=s0@depth@100ms`.
-    pub fn stream_url(&self, socket: u32) -> String {
+    pub(crate) fn stream_url(&self, socket: u32) -> String {
         let scheme = if self.tls { "wss" } else { "ws" };
         let topics: Vec<String> = (socket..self.streams)
             .step_by(self.sockets.max(1) as usize)
@@ -30,21 +30,24 @@ impl Target {
     }
 }
 
+/// Prices and amounts of a side at eight decimals, best first.
+pub(crate) type Levels = Vec<(i64, i64)>;
+
 /// Best bid and ask after a message, as mantissas at eight decimals; zeros where a side is empty.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Top {
+pub(crate) struct Top {
     /// Best bid.
-    pub bid: i64,
+    pub(crate) bid: i64,
     /// What is offered there.
-    pub bid_amount: i64,
+    pub(crate) bid_amount: i64,
     /// Best ask.
-    pub ask: i64,
+    pub(crate) ask: i64,
     /// What is offered there.
-    pub ask_amount: i64,
+    pub(crate) ask_amount: i64,
 }
 
 /// Told after every message, when the book is up to date and its top has been read.
-pub trait Observer {
+pub(crate) trait Observer {
     /// To be called once when the contender is connected and about to read: the sender stays silent until all sockets
     /// are there and this was called. It then sends some messages slowly, until all books have been seen, before what
     /// counts.
@@ -57,7 +60,7 @@ pub trait Observer {
 
 /// How a contender waits for bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Waiting {
+pub(crate) enum Waiting {
     /// Never sleeps.
     Spin,
     /// Sleeps in the kernel until there is something to read.
@@ -65,7 +68,7 @@ pub enum Waiting {
 }
 
 /// One way to get from the wire to a book.
-pub trait Contender {
+pub(crate) trait Contender {
     /// Connects, and observes messages until the observer has had enough or the sender closes.
     ///
     /// # Errors
@@ -73,5 +76,11 @@ pub trait Contender {
     fn run(&mut self, target: &Target, waiting: Waiting, observer: &mut dyn Observer) -> Result<(), String>;
 
     /// Every level of the book of a stream at the end, `(price, amount)` at eight decimals, best first.
-    fn book(&self, stream: u32) -> (Vec<(i64, i64)>, Vec<(i64, i64)>);
+    fn book(&self, stream: u32) -> (Levels, Levels);
+
+    /// Further times that it measured itself, by name, in nanoseconds, one for each message or whatever the name says.
+    /// Taken after the run; most contenders have none.
+    fn samples(&self) -> Vec<(&'static str, Vec<u64>)> {
+        Vec::new()
+    }
 }

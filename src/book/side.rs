@@ -2,15 +2,15 @@
 //!
 //! The levels lie in one array with the best at the end, and asks carry negated keys, so that one path of code serves
 //! both sides and the busy end is where an insertion moves little. A level is looked for among the best
-//! eight first, because most changes happen there, then by halving.
+//! 64 first, because most changes happen there.
 //!
 //! What a side does not know it does not show. A snapshot that the venue cut, or a level that had no room, leaves an
 //! *edge*: levels at or better than it are all known, those beyond may be missing. [`Side::levels`] ends there.
 
-use std::{cmp::Ordering, error::Error, fmt};
+use std::{error::Error, fmt};
 
-/// How many levels from the best one are compared in turn before the rest is halved.
-const PROBES: usize = 8;
+/// How many levels from the best one are searched first. A power of two.
+const NEAR: usize = 64;
 
 /// A price and the quantity offered there, as mantissas at the scales of the market.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -275,15 +275,23 @@ impl Side {
     /// Where a key is, or where it would have to be inserted.
     #[inline]
     fn search(&self, key: i64) -> Result<usize, usize> {
-        let mut index = self.entries.len();
-        for entry in self.entries.iter().rev().take(PROBES) {
-            match entry.key.cmp(&key) {
-                Ordering::Less => return Err(index),
-                Ordering::Equal => return Ok(index - 1),
-                Ordering::Greater => index -= 1,
+        // Most changes happen near the best level. Halving there takes always the same steps, without a branch that could
+        // be mispredicted, and the compiler sees that no index is out of bounds.
+        if let Some(near) = self.entries.last_chunk::<NEAR>()
+            && near[0].key <= key
+        {
+            let mut at = 0;
+            let mut half = NEAR / 2;
+            while half > 0 {
+                if near[(at + half) % NEAR].key <= key {
+                    at += half;
+                }
+                half /= 2;
             }
+            let index = self.entries.len() - NEAR + at;
+            return if near[at % NEAR].key == key { Ok(index) } else { Err(index + 1) };
         }
-        self.entries[..index].binary_search_by_key(&key, |entry| entry.key)
+        self.entries.binary_search_by_key(&key, |entry| entry.key)
     }
 
     #[inline(never)]

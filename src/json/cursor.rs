@@ -25,7 +25,10 @@ use super::{JsonError, JsonErrorKind};
 use crate::{
     book::side::Level,
     decimal::{self, DecimalError, Fixed, Parts, Scaler},
-    sys::lanes::Lanes,
+    sys::{
+        lanes::Lanes,
+        pairs::{self, Between},
+    },
 };
 
 /// How many arrays and objects within each other [`Cursor::skip`] and [`Cursor::raw`] go through.
@@ -134,13 +137,45 @@ impl<'a> Cursor<'a> {
     /// assert!(cursor.eat_text(br#"{"e":"trade","E":"#) && !cursor.eat_text(b"{"));
     /// assert_eq!(cursor.u64(), Ok(17));
     /// ```
-    #[inline]
-    pub fn eat_text(&mut self, text: &[u8]) -> bool {
-        let eaten = self.text.get(self.position..).is_some_and(|rest| rest.starts_with(text));
+    #[inline(always)]
+    pub fn eat_text<const N: usize>(&mut self, text: &[u8; N]) -> bool {
+        let eaten = self.near::<N>() == Some(text);
         if eaten {
-            self.position += text.len();
+            self.position += N;
         }
         eaten
+    }
+
+    /// Reads two numbers in quotes and what is `between` them, quotes included, up to behind the second closing quote, as
+    /// mantissas at these scales. `None`, and nothing is read, where it is anything but plain: whoever asks has to have
+    /// another way. That is always so on processors without AVX2.
+    #[inline(always)]
+    pub(crate) fn plain_pair(&mut self, between: Between, scales: [u8; 2]) -> Option<[i64; 2]> {
+        if self.text.get(self.position) != Some(&b'"') {
+            return None;
+        }
+        let (numbers, quote) = pairs::pair(self.text, self.position + 1, between, scales)?;
+        self.position = quote + 1;
+        Some(numbers)
+    }
+
+    /// Reads the digits of a bare integer of at most fifteen, without a needless zero. `None`, and nothing is read, if
+    /// anything else comes.
+    #[inline(always)]
+    pub(crate) fn plain_digits(&mut self) -> Option<&'a [u8]> {
+        let near = self.near::<NEAR>()?;
+        let len = decimal::integer_len(Lanes::of(near, 0)?)?;
+        if !ends_number(*near.get(len)?) {
+            return None;
+        }
+        self.position += len;
+        near.get(..len)
+    }
+
+    /// Whether all of the text has been read.
+    #[inline(always)]
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.position == self.text.len()
     }
 
     /// Reads an array. `element` is called at each element and has to read exactly that.
@@ -240,6 +275,22 @@ impl<'a> Cursor<'a> {
             return Ok(bytes);
         }
         self.any_bytes()
+    }
+
+    /// Reads a string of 16 to 31 bytes without escapes, as most topics are, as the bytes between its quotes. `None`, and
+    /// nothing is read, if anything else comes, or too little behind it.
+    #[inline(always)]
+    pub(crate) fn plain_topic(&mut self) -> Option<&'a [u8]> {
+        let near = self.near::<36>()?;
+        let (first, second) = (Lanes::of(near, 1)?, Lanes::of(near, 17)?);
+        let stops = first.string_stops() | second.string_stops() << 16;
+        // With no stop at all this is 32, and the byte there is no quote or not known to be the first.
+        let len = stops.trailing_zeros() as usize;
+        if near[0] != b'"' || len == 32 || *near.get(1 + len)? != b'"' {
+            return None;
+        }
+        self.position += len + 2;
+        near.get(1..1 + len)
     }
 
     #[inline(never)]
@@ -450,6 +501,40 @@ impl<'a> Cursor<'a> {
         levels_max: usize,
         out: &mut Vec<Level>,
     ) -> Result<u32, JsonError> {
+        if self.usual_levels([price_scale, qty_scale], levels_max, out) {
+            return Ok(0);
+        }
+        self.any_levels(price_scale, qty_scale, levels_max, out)
+    }
+
+    /// Reads an array that is empty or has nothing but rows that [`pairs::rows`] understands. False, and nothing is read, if
+    /// there is anything else.
+    #[inline(always)]
+    fn usual_levels(&mut self, scales: [u8; 2], levels_max: usize, out: &mut Vec<Level>) -> bool {
+        let Some(near) = self.near::<2>() else { return false };
+        if *near == *b"[]" {
+            self.position += 2;
+            return true;
+        }
+        let len = out.len();
+        let (at, last) = usual_rows(self.text, self.position + 1, scales, levels_max, out);
+        let whole = near[0] == b'[' && last && self.text.get(at) == Some(&b']');
+        if whole {
+            self.position = at + 1;
+        } else {
+            out.truncate(len);
+        }
+        whole
+    }
+
+    #[inline(never)]
+    fn any_levels(
+        &mut self,
+        price_scale: u8,
+        qty_scale: u8,
+        levels_max: usize,
+        out: &mut Vec<Level>,
+    ) -> Result<u32, JsonError> {
         let len = out.len();
         let result = self.levels_into(price_scale, qty_scale, levels_max, out);
         if result.is_err() {
@@ -470,10 +555,9 @@ impl<'a> Cursor<'a> {
         if self.eat(b']') {
             return Ok(0);
         }
-        let scalers = [Scaler::of(price_scale), Scaler::of(qty_scale)];
         let mut odd = OddLevels::default();
         loop {
-            if self.plain_rows(scalers, levels_max, out)? == Row::Next
+            if self.plain_rows([price_scale, qty_scale], levels_max, out)? == Row::Next
                 && let Some(level) = self.any_row(price_scale, qty_scale, &mut odd)?
             {
                 if out.len() >= levels_max {
@@ -495,11 +579,17 @@ impl<'a> Cursor<'a> {
     /// Reads rows as long as they are plain and nothing but a comma is between them. Says whether it stopped before a
     /// row or behind one.
     #[inline(always)]
-    fn plain_rows(&mut self, scalers: [&Scaler; 2], levels_max: usize, out: &mut Vec<Level>) -> Result<Row, JsonError> {
+    fn plain_rows(&mut self, scales: [u8; 2], levels_max: usize, out: &mut Vec<Level>) -> Result<Row, JsonError> {
         let text = self.text;
-        // In a register, while `self` is in memory.
-        let mut at = self.position;
+        let scalers = scales.map(Scaler::of);
         let stopped = loop {
+            // In a register, while `self` is in memory.
+            let (mut at, last) = usual_rows(text, self.position, scales, levels_max, out);
+            self.position = at;
+            if last {
+                break Row::Last;
+            }
+            // One row that is less usual, then on as before.
             let Some(rest) = text.get(at..) else { break Row::Next };
             let row = match rest.first_chunk::<ROW>() {
                 Some(near) => plain_cells(near, scalers),
@@ -512,12 +602,12 @@ impl<'a> Cursor<'a> {
             }
             out.push(level);
             at = end;
+            self.position = at;
             if text.get(at) != Some(&b',') {
                 break Row::Last;
             }
-            at += 1;
+            self.position = at + 1;
         };
-        self.position = at;
         Ok(stopped)
     }
 
@@ -1010,6 +1100,18 @@ enum Row {
 
 /// No less than the longest text that [`plain_cells`] looks at: `["`, 17 digits and points, `","`, 17 more and a quote.
 const ROW: usize = 48;
+
+/// Rows from `at` on as [`pairs::rows`] reads them, as long as there is room.
+#[inline(always)]
+fn usual_rows(text: &[u8], at: usize, scales: [u8; 2], levels_max: usize, out: &mut Vec<Level>) -> (usize, bool) {
+    pairs::rows(text, at, scales, |price, qty| {
+        let fits = out.len() < levels_max;
+        if fits {
+            out.push(Level { price, qty });
+        }
+        fits
+    })
+}
 
 /// The cells `["digits.digits","digits.digits"` at the start of `near`, as nearly all venues begin their rows, or the
 /// same without quotes, and the length of their text. Anything else is left to [`Cursor::any_row`].

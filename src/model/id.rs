@@ -45,7 +45,8 @@ impl Id {
 
     /// From the venue's text. `None` if it is longer than [`Id::BYTES_MAX`] bytes or not printable ASCII.
     pub fn new(text: &[u8]) -> Option<Id> {
-        if text.len() > Id::BYTES_MAX || text.iter().any(|b| !b.is_ascii_graphic()) {
+        // All of them are looked at, which the compiler does many at a time.
+        if text.len() > Id::BYTES_MAX || !text.iter().fold(true, |all, byte| all & byte.is_ascii_graphic()) {
             return None;
         }
         let mut id = Id::NONE;

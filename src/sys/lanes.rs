@@ -101,6 +101,15 @@ impl Lanes {
     }
 }
 
+/// Where the bracket is that ends a row, if from `start` on there are only quoted numbers before it, `,"0","13"]`, and few of
+/// them.
+#[inline(always)]
+pub(crate) fn end_of_cells(text: &[u8], start: usize) -> Option<usize> {
+    let near = text.get(start..)?.first_chunk::<16>()?;
+    let end = start + Lanes::of(near, 0)?.end_of_numbers()?;
+    (text.get(end) == Some(&b']')).then_some(end)
+}
+
 /// The numbers that four times eight digits make, each digit a byte of value 0 to 9, the most significant lowest.
 #[inline(always)]
 pub(crate) fn four_times_eight_digits(digits: [u64; 4]) -> [u32; 4] {

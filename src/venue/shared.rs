@@ -81,7 +81,7 @@ fn parse_iso(text: &[u8]) -> Option<Wall> {
         ns = ns * 10 + i64::from(digit);
     }
     ns *= POWERS[9 - digits.len()];
-    Some(Wall(seconds.checked_mul(1_000_000_000)?.checked_add(ns)?))
+    Some(Wall(seconds.saturating_mul(1_000_000_000).saturating_add(ns)))
 }
 
 const POWERS: [i64; 10] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000];

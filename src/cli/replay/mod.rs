@@ -286,6 +286,10 @@ impl Player {
     }
 
     fn open(&mut self, line: &Line, reader: &Reader, problems: &mut Problems) {
+        // Only Binance and its kin take topics in the address.
+        if self.core.profile(self.venue).ws_path != "/stream" {
+            return;
+        }
         let (topics, combined) = topics_of_url(&line.url);
         self.combined = combined;
         let topics: Vec<String> = topics.iter().map(|topic| topic.replace("%40", "@")).collect();

@@ -11,7 +11,7 @@ mod streams;
 mod tests;
 
 use self::rest::{cut, markets, percent_encoded, refusal};
-use self::streams::{event_name, on_data, on_whole_book};
+use self::streams::{event_name, on_data, on_usual_data, on_whole_book};
 use super::{
     Act, Answer, AnswerError, Ask, Channel, DecodeError, Decoded, Item, MessageLimit, Method, PingRule, Profile, Reply,
     Request, RestLimit, Route, RouteId, Routes, Venue,
@@ -269,46 +269,12 @@ impl Venue for Binance {
     }
 
     fn on_frame(&mut self, frame: &[u8], routes: &Routes, out: &mut Decoded) -> Result<(), DecodeError> {
-        let mut c = Cursor::new(frame);
-        let mut found: Option<(RouteId, &Route)> = None;
-        let mut wrapped = false;
-        let mut data = None;
-        let mut done = false;
-        let result = c.object(|c, key| match key {
-            b"stream" => {
-                wrapped = true;
-                found = routes.find(c.bytes()?);
-                Ok(())
-            }
-            // The usual order; were it the other way round, the data is read once the topic is known.
-            b"data" => match found {
-                Some((id, route)) => {
-                    done = true;
-                    on_data(c, frame, id, route, out)
-                }
-                None => {
-                    data = Some(*c);
-                    c.skip()
-                }
-            },
-            _ => c.skip(),
-        });
-        let finished = result.and_then(|()| c.finish());
-        let finished = match (finished, found, data) {
-            (Ok(()), Some((id, route)), Some(mut data)) if !done => {
-                done = true;
-                on_data(&mut data, frame, id, route, out)
-            }
-            (finished, ..) => finished,
-        };
-        match (finished, found) {
-            (Ok(()), _) if done => Ok(()),
-            (Ok(()), _) => self.on_other(frame, wrapped, data, routes, out),
-            (Err(error), Some((id, route))) => {
-                Err(DecodeError::of_json(error, id, route.price_scale, route.amount_scale))
-            }
-            (Err(error), None) => Err(DecodeError::Malformed { route: None, error }),
+        if let Some(item) = usual(frame, routes, out) {
+            out.items.push(item);
+            return Ok(());
         }
+        out.clear();
+        self.on_any_frame(frame, routes, out)
     }
 
     fn request(&self, ask: Ask, market: Option<&Market>) -> Result<Request, Error> {
@@ -378,7 +344,67 @@ impl Venue for Binance {
     }
 }
 
+/// A message in its usual form, of one of the busiest channels; see [`on_usual_data`].
+#[inline(always)]
+fn usual(frame: &[u8], routes: &Routes, out: &mut Decoded) -> Option<Item> {
+    let mut c = Cursor::new(frame);
+    if !c.eat_text(b"{\"stream\":") {
+        return None;
+    }
+    let topic = c.plain_topic()?;
+    if !c.eat_text(b",\"data\":") {
+        return None;
+    }
+    let (id, route) = routes.find(topic)?;
+    let item = on_usual_data(&mut c, id, route, out)?;
+    (c.eat_text(b"}") && c.is_at_end()).then_some(item)
+}
+
 impl Binance {
+    /// Any message, with its members in any order; the plain way beside [`usual`], and its judge in the tests.
+    fn on_any_frame(&self, frame: &[u8], routes: &Routes, out: &mut Decoded) -> Result<(), DecodeError> {
+        let mut c = Cursor::new(frame);
+        let mut found: Option<(RouteId, &Route)> = None;
+        let mut wrapped = false;
+        let mut data = None;
+        let mut done = false;
+        let result = c.object(|c, key| match key {
+            b"stream" => {
+                wrapped = true;
+                found = routes.find(c.bytes()?);
+                Ok(())
+            }
+            // The usual order; were it the other way round, the data is read once the topic is known.
+            b"data" => match found {
+                Some((id, route)) => {
+                    done = true;
+                    on_data(c, frame, id, route, out)
+                }
+                None => {
+                    data = Some(*c);
+                    c.skip()
+                }
+            },
+            _ => c.skip(),
+        });
+        let finished = result.and_then(|()| c.finish());
+        let finished = match (finished, found, data) {
+            (Ok(()), Some((id, route)), Some(mut data)) if !done => {
+                done = true;
+                on_data(&mut data, frame, id, route, out)
+            }
+            (finished, ..) => finished,
+        };
+        match (finished, found) {
+            (Ok(()), _) if done => Ok(()),
+            (Ok(()), _) => self.on_other(frame, wrapped, data, routes, out),
+            (Err(error), Some((id, route))) => {
+                Err(DecodeError::of_json(error, id, route.price_scale, route.amount_scale))
+            }
+            (Err(error), None) => Err(DecodeError::Malformed { route: None, error }),
+        }
+    }
+
     /// Everything that is not an event of a topic we know: acks, refusals, the shutdown notice, events that came
     /// without a wrapper, and events of topics that were given up.
     #[cold]

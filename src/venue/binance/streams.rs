@@ -3,6 +3,7 @@
 use crate::decimal::Fixed;
 use crate::json::{Cursor, JsonError};
 use crate::model::{BidAsk, Candle, Id, TakerSide, Ticker, Trade, Wall};
+use crate::sys::pairs::Between;
 use crate::venue::decoded::span_of;
 use crate::venue::{BookKind, Channel, Decoded, Item, Route, RouteId};
 
@@ -25,6 +26,140 @@ pub(super) fn on_data(
         Channel::AllTickers => c.array(|c| on_ticker(c, frame, id, route, out)),
         Channel::Status => c.skip(),
     }
+}
+
+/// The event as the venue writes it, member by member in its usual order and without a blank. `None` if anything is
+/// different, or unusual: then [`on_data`] reads it from the start. What this adds to `out` is to be given up then.
+///
+/// It does what [`on_data`] does and is its twin; it exists because telling the members by their names takes half of the
+/// time of a small message.
+#[inline(always)]
+pub(super) fn on_usual_data(c: &mut Cursor<'_>, id: RouteId, route: &Route, out: &mut Decoded) -> Option<Item> {
+    match route.channel {
+        Channel::Book => usual_depth_update(c, id, route, out),
+        Channel::Trades => usual_trade(c, id, route, out),
+        Channel::BidAsk => usual_book_ticker(c, id, route, out),
+        _ => None,
+    }
+}
+
+#[inline(always)]
+fn usual_depth_update(c: &mut Cursor<'_>, id: RouteId, route: &Route, out: &mut Decoded) -> Option<Item> {
+    let levels_max = route.levels_max as usize;
+    if !c.eat_text(b"{\"e\":\"depthUpdate\",\"E\":") {
+        return None;
+    }
+    let venue_time = Some(Wall::from_ms(c.i64().ok()?));
+    // Futures have a time of the transaction and the number before this one.
+    if c.eat_text(b",\"T\":") {
+        c.plain_digits()?;
+    }
+    if !c.eat_text(b",\"s\":") {
+        return None;
+    }
+    c.bytes().ok()?;
+    if !c.eat_text(b",\"U\":") {
+        return None;
+    }
+    let first = c.u64().ok()?;
+    if !c.eat_text(b",\"u\":") {
+        return None;
+    }
+    let last = c.u64().ok()?;
+    let prev = if c.eat_text(b",\"pu\":") { Some(c.u64().ok()?) } else { None };
+    if !c.eat_text(b",\"b\":") {
+        return None;
+    }
+    let (bids, bids_rejected) = out.read_levels(c, route, levels_max).ok()?;
+    if !c.eat_text(b",\"a\":") {
+        return None;
+    }
+    let (asks, asks_rejected) = out.read_levels(c, route, levels_max).ok()?;
+    if !c.eat_text(b"}") || last < first {
+        return None;
+    }
+    let (kind, rejected, checksum) = (BookKind::Delta, bids_rejected + asks_rejected, None);
+    Some(Item::Book { route: id, kind, first, last, prev, venue_time, bids, asks, rejected, checksum })
+}
+
+#[inline(always)]
+fn usual_trade(c: &mut Cursor<'_>, id: RouteId, route: &Route, out: &mut Decoded) -> Option<Item> {
+    const BETWEEN: Between = Between::new(b"\",\"q\":\"");
+    if !c.eat_text(b"{\"e\":\"trade\",\"E\":") {
+        return None;
+    }
+    c.plain_digits()?;
+    if !c.eat_text(b",\"s\":") {
+        return None;
+    }
+    c.bytes().ok()?;
+    if !c.eat_text(b",\"t\":") {
+        return None;
+    }
+    let trade_id = Id::new(c.plain_digits()?)?;
+    if !c.eat_text(b",\"p\":") {
+        return None;
+    }
+    let [price, amount] = c.plain_pair(BETWEEN, [route.price_scale, route.amount_scale])?;
+    // Until 2023, and on Binance.US still: the ids of both orders.
+    if c.eat_text(b",\"b\":") {
+        c.plain_digits()?;
+        if !c.eat_text(b",\"a\":") {
+            return None;
+        }
+        c.plain_digits()?;
+    }
+    if !c.eat_text(b",\"T\":") {
+        return None;
+    }
+    let venue_time = Some(Wall::from_ms(c.i64().ok()?));
+    let side = if c.eat_text(b",\"m\":true,\"M\":true}") {
+        Some(TakerSide::Sell)
+    } else if c.eat_text(b",\"m\":false,\"M\":true}") {
+        Some(TakerSide::Buy)
+    } else {
+        return None;
+    };
+    let (price, amount) = (Fixed::new(price, route.price_scale), Fixed::new(amount, route.amount_scale));
+    let trades = out.add_trade(Trade { id: trade_id, venue_time, price, amount, side });
+    Some(Item::Trades { route: id, trades })
+}
+
+#[inline(always)]
+fn usual_book_ticker(c: &mut Cursor<'_>, id: RouteId, route: &Route, out: &mut Decoded) -> Option<Item> {
+    const BID: Between = Between::new(b"\",\"B\":\"");
+    const ASK: Between = Between::new(b"\",\"A\":\"");
+    let scales = [route.price_scale, route.amount_scale];
+    if !c.eat_text(b"{\"u\":") {
+        return None;
+    }
+    let nonce = Some(c.u64().ok()?);
+    if !c.eat_text(b",\"s\":") {
+        return None;
+    }
+    c.bytes().ok()?;
+    if !c.eat_text(b",\"b\":") {
+        return None;
+    }
+    let [bid, bid_volume] = c.plain_pair(BID, scales)?;
+    if !c.eat_text(b",\"a\":") {
+        return None;
+    }
+    let [ask, ask_volume] = c.plain_pair(ASK, scales)?;
+    if !c.eat_text(b"}") {
+        return None;
+    }
+    let price = |mantissa| Some(Fixed::new(mantissa, route.price_scale));
+    let amount = |mantissa| Some(Fixed::new(mantissa, route.amount_scale));
+    let row = out.add_bid_ask(BidAsk {
+        nonce,
+        venue_time: None,
+        bid: price(bid),
+        bid_volume: amount(bid_volume),
+        ask: price(ask),
+        ask_volume: amount(ask_volume),
+    });
+    Some(Item::BidAsk { route: id, row, symbol: None })
 }
 
 /// `{"e":"depthUpdate","E":1633998512068,"s":"NKNUSDT","U":499869750,"u":499869752,

@@ -352,3 +352,59 @@ fn status_by_rest() {
     assert_eq!(health(r#"{"status":1,"msg":"system maintenance"}"#).0, Health::Maintenance);
     assert_eq!(health("{}").0, Health::Ok);
 }
+
+const FUTURES_DEPTH: &str = r#"{"stream":"sushiusdt@depth@100ms","data":{"e":"depthUpdate","E":1633998523964,"T":1633998523957,"s":"SUSHIUSDT","U":600859604843,"u":600859605926,"pu":600859604824,"b":[["10.3010","0"],["10.3170","3126"],["10.3250","2205"],["10.3280","1420"]],"a":[["10.3350","1018"],["10.3430","0"],["10.3490","2477"],["10.3680","87"]]}}"#;
+const TRADE: &str = r#"{"stream":"nknusdt@trade","data":{"e":"trade","E":1633998523963,"s":"NKNUSDT","t":27412934,"p":"0.35280000","q":"58.00000000","b":196312314,"a":196312222,"T":1633998523963,"m":false,"M":true}}"#;
+const TRADE_NOW: &str = r#"{"stream":"btcusdt@trade","data":{"e":"trade","E":1753998523963,"s":"BTCUSDT","t":5127412934,"p":"113528.0100","q":"58.00000000","T":1753998523963,"m":true,"M":true}}"#;
+const BOOK_TICKER: &str = r#"{"stream":"nknusdt@bookTicker","data":{"u":499869768,"s":"NKNUSDT","b":"0.35210000","B":"672.00000000","a":"0.35260000","A":"3199.00000000"}}"#;
+
+/// Both ways of reading a frame: what the usual one makes of it, if anything, and the plain one.
+fn both_ways(frame: &[u8], routes: &Routes) -> (Option<String>, Option<String>) {
+    let mut out = Decoded::new();
+    let usual = usual(frame, routes, &mut out).map(|item| {
+        out.items.push(item);
+        format!("{out:?}")
+    });
+    out.clear();
+    let any = adapter().on_any_frame(frame, routes, &mut out);
+    (usual, any.ok().map(|()| format!("{out:?}")))
+}
+
+#[test]
+fn the_usual_way_is_taken_and_reads_what_the_plain_one_reads() {
+    let mut random = fastrand::Rng::with_seed(7);
+    for (frame, topic, channel) in [
+        (DEPTH, "nknusdt@depth@100ms", Channel::Book),
+        (FUTURES_DEPTH, "sushiusdt@depth@100ms", Channel::Book),
+        (TRADE, "nknusdt@trade", Channel::Trades),
+        (TRADE_NOW, "btcusdt@trade", Channel::Trades),
+        (BOOK_TICKER, "nknusdt@bookTicker", Channel::BidAsk),
+    ] {
+        let routes = routes(&[(topic, channel)]);
+        let (usual, any) = both_ways(frame.as_bytes(), &routes);
+        // The pairs of numbers need AVX2, the levels do not.
+        if channel == Channel::Book || std::is_x86_feature_detected!("avx2") {
+            assert_eq!(usual, any);
+        }
+        assert!(any.is_some());
+        let mut taken = 0;
+        for _ in 0..40_000 {
+            let mut damaged = frame.as_bytes().to_vec();
+            for _ in 0..random.usize(1..=2) {
+                let at = random.usize(..damaged.len());
+                let byte = b"0123456789.\"[]{},:-eE ubBaAT"[random.usize(..28)];
+                match random.u8(..3) {
+                    0 => damaged[at] = byte,
+                    1 => damaged.insert(at, byte),
+                    _ => drop(damaged.remove(at)),
+                }
+            }
+            let (usual, any) = both_ways(&damaged, &routes);
+            if usual.is_some() {
+                taken += 1;
+                assert_eq!(usual, any, "{}", String::from_utf8_lossy(&damaged));
+            }
+        }
+        assert!(taken > 1_000 || !std::is_x86_feature_detected!("avx2"), "{taken} of {topic}");
+    }
+}

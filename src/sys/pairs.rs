@@ -1,0 +1,436 @@
+//! Two decimals at once: the price and the amount of a level, with AVX2.
+//!
+//! Most of what a feed sends are pairs of quoted decimals. Here both are found with a few masks over 64 bytes, and
+//! become integers in one pass through vector instructions, without a branch on their lengths, because the lengths change
+//! from one level to the next and a mispredicted branch costs more than all of that. Whatever is unusual (a number of
+//! more than sixteen characters, a sign, an exponent, digits beyond the scale, white space, the last bytes of a short text)
+//! is left to the plain readers of `json` and `decimal`, which also know what is wrong with it. They are the judges in
+//! the tests of both.
+//!
+//! Processors without AVX2 always take the plain way.
+
+/// What stands between the two numbers of a pair, quotes included; at most eight bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Between {
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+    bytes: u64,
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+    mask: u64,
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+    len: usize,
+}
+
+impl Between {
+    /// From the closing quote of the first number to the opening quote of the second, like `","q":"`.
+    pub(crate) const fn new(text: &[u8]) -> Between {
+        assert!(text.len() <= 8, "at most eight bytes");
+        let (mut bytes, mut mask, mut at) = (0, 0, text.len());
+        while at > 0 {
+            at -= 1;
+            bytes = bytes << 8 | text[at] as u64;
+            mask = mask << 8 | 0xff;
+        }
+        Between { bytes, mask, len: text.len() }
+    }
+}
+
+/// Two mantissas and where the text of the second number ends: at its closing quote.
+pub(crate) type Pair = ([i64; 2], usize);
+
+/// Reads two quoted numbers, of which the first begins at `at`, behind its quote.
+///
+/// `None` where the plain readers have to decide.
+#[inline(always)]
+pub(crate) fn pair(text: &[u8], at: usize, between: Between, scales: [u8; 2]) -> Option<Pair> {
+    #[cfg(target_arch = "x86_64")]
+    if available() {
+        // SAFETY: the processor has what the function is compiled for.
+        return unsafe { avx2::pair(text, at, between, scales) };
+    }
+    let _ = (text, at, between, scales);
+    None
+}
+
+/// Reads rows that begin with two quoted numbers, `["0.5","12"],["0.6","7","1"]`, from the first bracket on, as long as they
+/// are plain and `push` takes them. Says where it stopped: at a row, which is the plain reader's then, or behind the
+/// last one, where no comma follows (`true`).
+#[inline(always)]
+pub(crate) fn rows(text: &[u8], at: usize, scales: [u8; 2], push: impl FnMut(i64, i64) -> bool) -> (usize, bool) {
+    #[cfg(target_arch = "x86_64")]
+    if available() {
+        // SAFETY: as above.
+        return unsafe { avx2::rows(text, at, scales, push) };
+    }
+    let _ = (text, scales, push);
+    (at, false)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn available() -> bool {
+    std::is_x86_feature_detected!("avx2")
+        && std::is_x86_feature_detected!("bmi1")
+        && std::is_x86_feature_detected!("bmi2")
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx2 {
+    use super::{Between, Pair};
+    use std::arch::x86_64::{
+        __m128i, __m256i, _mm_add_epi8, _mm_adds_epu8, _mm_and_si128, _mm_andnot_si128, _mm_cvtsi128_si64,
+        _mm_extract_epi64, _mm_loadu_si128, _mm_madd_epi16, _mm_maddubs_epi16, _mm_or_si128, _mm_packus_epi32,
+        _mm_set1_epi8, _mm_set1_epi16, _mm_set1_epi32, _mm_shuffle_epi8, _mm_subs_epu8, _mm_testz_si128, _mm_xor_si128,
+        _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_set1_epi8,
+    };
+
+    /// How many bytes are looked at for one pair.
+    const WINDOW: usize = 64;
+    /// The longest number, and the most digits that come of one.
+    const NUMBER: usize = 16;
+    /// Where so much of the text is left, nothing is read beyond its end.
+    const FAR: usize = WINDOW + NUMBER;
+
+    /// Where 64 bytes of a text hold quotes and points, one bit for each.
+    struct Masks {
+        quotes: u64,
+        points: u64,
+    }
+
+    /// The masks of the bytes from `at` on.
+    ///
+    /// # Safety
+    /// 64 bytes follow on `at`.
+    #[target_feature(enable = "avx2,bmi1,bmi2")]
+    #[inline]
+    unsafe fn masks(text: &[u8], at: usize) -> Masks {
+        // SAFETY: as for this function.
+        let (low, high) = unsafe {
+            let start = text.as_ptr().add(at);
+            (_mm256_loadu_si256(start.cast()), _mm256_loadu_si256(start.add(32).cast()))
+        };
+        Masks { quotes: equal(low, high, b'"'), points: equal(low, high, b'.') }
+    }
+
+    #[target_feature(enable = "avx2,bmi1,bmi2")]
+    #[inline]
+    fn equal(low: __m256i, high: __m256i, byte: u8) -> u64 {
+        let byte = _mm256_set1_epi8(byte.cast_signed());
+        let low = _mm256_movemask_epi8(_mm256_cmpeq_epi8(low, byte)).cast_unsigned();
+        let high = _mm256_movemask_epi8(_mm256_cmpeq_epi8(high, byte)).cast_unsigned();
+        u64::from(low) | u64::from(high) << 32
+    }
+
+    /// How many digits of a number are before its point or its end, if it is laid out as the routines here can take it;
+    /// whether all else are digits shows later. `points` are those from its first byte on.
+    ///
+    /// All of these conditions hold as a rule, and each has a branch of its own, because the compiler would compute them
+    /// side by side in vectors otherwise, which takes three times as long.
+    #[inline(always)]
+    fn integer_len(first: u8, len: u32, points: u64, scale: u8) -> Option<u32> {
+        if len > NUMBER as u32 {
+            return None;
+        }
+        let integer_len = (points | 1 << len).trailing_zeros();
+        if integer_len.wrapping_sub(1) > NUMBER as u32 - 1 - u32::from(scale) {
+            return None;
+        }
+        if len == integer_len + 1 {
+            return None;
+        }
+        if (first == b'0') & (integer_len != 1) {
+            return None;
+        }
+        Some(integer_len)
+    }
+
+    /// The digits of a number as sixteen bytes that end with the last digit at the scale, and bytes of which not one may
+    /// be above zero if that is all of the number.
+    ///
+    /// # Safety
+    /// 16 bytes follow on `at`. `len` is at most 16, `integer_len` and `scale` together as well, and `scale` is below 16.
+    #[target_feature(enable = "avx2,bmi1,bmi2")]
+    #[inline]
+    unsafe fn digits(text: &[u8], at: usize, len: u32, integer_len: u32, scale: u8) -> (__m128i, __m128i) {
+        // SAFETY: as for this function; no number of bytes exceeds 17, and `scale` is a row of the table.
+        let (bytes, own, held, origins) = unsafe {
+            (
+                _mm_loadu_si128(text.as_ptr().add(at).cast()),
+                first_bytes(len as usize),
+                first_bytes(integer_len as usize + 1 + usize::from(scale)),
+                _mm_loadu_si128(ORIGINS.get_unchecked(usize::from(scale)).as_ptr().cast()),
+            )
+        };
+        let values = _mm_and_si128(_mm_xor_si128(bytes, _mm_set1_epi8(b'0'.cast_signed())), own);
+        // What would come from outside becomes zero, for which its highest bit has to be set: the saturating addition does
+        // that.
+        let origins = _mm_add_epi8(origins, _mm_set1_epi8(integer_len as i8));
+        let digits = _mm_shuffle_epi8(values, _mm_adds_epu8(origins, _mm_set1_epi8(0x70)));
+        let no_digits = _mm_subs_epu8(digits, _mm_set1_epi8(9));
+        (digits, _mm_or_si128(no_digits, _mm_andnot_si128(held, values)))
+    }
+
+    /// Two times sixteen digits as integers.
+    #[target_feature(enable = "avx2,bmi1,bmi2")]
+    #[inline]
+    fn integers(first: __m128i, second: __m128i) -> [i64; 2] {
+        let eights = _mm_madd_epi16(_mm_packus_epi32(fours(first), fours(second)), _mm_set1_epi32(1 << 16 | 10_000));
+        [sixteen(_mm_cvtsi128_si64(eights)), sixteen(_mm_extract_epi64::<1>(eights))]
+    }
+
+    /// Numbers of four digits.
+    #[target_feature(enable = "avx2,bmi1,bmi2")]
+    #[inline]
+    fn fours(digits: __m128i) -> __m128i {
+        let twos = _mm_maddubs_epi16(digits, _mm_set1_epi16(1 << 8 | 10));
+        _mm_madd_epi16(twos, _mm_set1_epi32(1 << 16 | 100))
+    }
+
+    /// The number of which the upper eight digits are in the lower half.
+    #[inline(always)]
+    fn sixteen(halves: i64) -> i64 {
+        (halves & 0xffff_ffff) * 100_000_000 + (halves >> 32)
+    }
+
+    /// The pair whose first number begins at `at`, and where the second ends. `ROWS` only makes two of it, each of which has
+    /// one caller, into which the compiler puts it.
+    ///
+    /// # Safety
+    /// 80 bytes follow on `at`; both scales are below 16.
+    #[target_feature(enable = "avx2,bmi1,bmi2")]
+    #[inline]
+    unsafe fn in_window<const ROWS: bool>(text: &[u8], at: usize, between: Between, scales: [u8; 2]) -> Option<Pair> {
+        // SAFETY: as for this function.
+        let Masks { quotes, points } = unsafe { masks(text, at) };
+        let first_end = quotes.trailing_zeros();
+        let second = first_end + between.len as u32;
+        let second_end = (quotes & (!0_u64).checked_shl(second)?).trailing_zeros();
+        if second_end >= WINDOW as u32 {
+            return None;
+        }
+        // SAFETY: all of these places are in the window, and eight bytes follow on it.
+        let (gap, first_byte, second_byte) = unsafe {
+            let byte = |place: u32| text.as_ptr().add(at + place as usize);
+            (u64::from_le_bytes(*byte(first_end).cast()), *byte(0), *byte(second))
+        };
+        if gap & between.mask != between.bytes {
+            return None;
+        }
+        let second_len = second_end - second;
+        let first_integer_len = integer_len(first_byte, first_end, points, scales[0])?;
+        let second_integer_len = integer_len(second_byte, second_len, points >> second, scales[1])?;
+        // SAFETY: both numbers begin in the window, on which 16 bytes follow, and have at most 16 bytes.
+        let (first, second) = unsafe {
+            (
+                digits(text, at, first_end, first_integer_len, scales[0]),
+                digits(text, at + second as usize, second_len, second_integer_len, scales[1]),
+            )
+        };
+        let wrong = _mm_or_si128(first.1, second.1);
+        if _mm_testz_si128(wrong, wrong) == 0 {
+            return None;
+        }
+        Some((integers(first.0, second.0), at + second_end as usize))
+    }
+
+    #[target_feature(enable = "avx2,bmi1,bmi2")]
+    pub(super) fn pair(text: &[u8], at: usize, between: Between, scales: [u8; 2]) -> Option<Pair> {
+        if scales[0].max(scales[1]) >= NUMBER as u8 {
+            return None;
+        }
+        let rest = text.get(at..)?;
+        let mut padded = [0; FAR];
+        let enough = if rest.len() >= FAR {
+            rest
+        } else {
+            padded.get_mut(..rest.len())?.copy_from_slice(rest);
+            &padded
+        };
+        // SAFETY: there are as many bytes as have to be.
+        let (pair, end) = unsafe { in_window::<false>(enough, 0, between, scales)? };
+        Some((pair, at + end))
+    }
+
+    #[target_feature(enable = "avx2,bmi1,bmi2")]
+    pub(super) fn rows(
+        text: &[u8],
+        start: usize,
+        scales: [u8; 2],
+        mut push: impl FnMut(i64, i64) -> bool,
+    ) -> (usize, bool) {
+        if scales[0].max(scales[1]) >= NUMBER as u8 {
+            return (start, false);
+        }
+        let (at, stop) = far_rows(text, start, scales, &mut push);
+        if stop != Stop::Short || at >= text.len() {
+            return (at, stop == Stop::Last);
+        }
+        // The last bytes are read from a copy with zeros behind it.
+        let mut padded = [0; 2 * FAR + 2];
+        let rest = &text[at..];
+        padded[..rest.len()].copy_from_slice(rest);
+        let (further, stop) = far_rows(&padded, 0, scales, &mut push);
+        (at + further, stop == Stop::Last)
+    }
+
+    /// Why [`far_rows`] stopped.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    enum Stop {
+        /// At a row that it cannot read, or that nobody wants.
+        Row,
+        /// Behind the last row.
+        Last,
+        /// Too little is left of the text.
+        Short,
+    }
+
+    #[target_feature(enable = "avx2,bmi1,bmi2")]
+    #[inline(never)]
+    fn far_rows(text: &[u8], mut at: usize, scales: [u8; 2], push: &mut impl FnMut(i64, i64) -> bool) -> (usize, Stop) {
+        const BETWEEN: Between = Between::new(b"\",\"");
+        let Some(enough) = text.len().checked_sub(2 + FAR) else { return (at, Stop::Short) };
+        while at <= enough {
+            if text[at..at + 2] != *b"[\"" {
+                return (at, Stop::Row);
+            }
+            // SAFETY: as many bytes are left.
+            let row = unsafe { in_window::<true>(text, at + 2, BETWEEN, scales) };
+            let Some(([price, qty], quote)) = row else { return (at, Stop::Row) };
+            let mut end = quote + 1;
+            if text[end] != b']' {
+                let Some(bracket) = super::super::lanes::end_of_cells(text, end) else { return (at, Stop::Row) };
+                end = bracket;
+            }
+            if !push(price, qty) {
+                return (at, Stop::Row);
+            }
+            at = end + 1;
+            if text.get(at) != Some(&b',') {
+                return (at, Stop::Last);
+            }
+            at += 1;
+        }
+        (at, Stop::Short)
+    }
+
+    /// A mask of the first `n` bytes.
+    ///
+    /// # Safety
+    /// `n` is at most 32.
+    #[target_feature(enable = "avx2,bmi1,bmi2")]
+    #[inline]
+    unsafe fn first_bytes(n: usize) -> __m128i {
+        // SAFETY: sixteen bytes follow on the place in the table.
+        unsafe { _mm_loadu_si128(FIRST.as_ptr().add(32 - n).cast()) }
+    }
+
+    static FIRST: [u8; 48] = {
+        let mut table = [0; 48];
+        let mut at = 0;
+        while at < 32 {
+            table[at] = 0xff;
+            at += 1;
+        }
+        table
+    };
+
+    /// For each scale and each of the sixteen digits: where it comes from, less the digits before the point. A digit of the
+    /// fraction comes from one place further, behind the point.
+    static ORIGINS: [[u8; 16]; NUMBER] = {
+        let mut table = [[0; 16]; NUMBER];
+        let mut scale = 0;
+        while scale < NUMBER {
+            let mut digit = 0;
+            while digit < 16 {
+                let integers = 16 - scale as i8;
+                let fraction = digit as i8 >= integers;
+                table[scale][digit] = (digit as i8 - integers + fraction as i8).cast_unsigned();
+                digit += 1;
+            }
+            scale += 1;
+        }
+        table
+    };
+}
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use super::*;
+    use crate::decimal::parse_exact;
+
+    const COMMA: Between = Between::new(b"\",\"");
+
+    #[test]
+    fn pairs_of_the_capture() {
+        if !available() {
+            return;
+        }
+        let text = br#"["0.35130000","6195.00000000"],["10.3010","0"],["30249.3","0.06523858","0","1"]]}}"#;
+        let at = |place: usize, scales| pair(text, place, COMMA, scales);
+        assert_eq!(at(2, [4, 0]), Some(([3513, 6195], 28)));
+        assert_eq!(at(2, [8, 8]), Some(([35_130_000, 619_500_000_000], 28)));
+        assert_eq!(at(2, [3, 0]), None, "a digit is beyond the scale");
+        assert_eq!(at(33, [4, 15]), Some(([103_010, 0], 44)));
+        assert_eq!(at(49, [1, 8]), Some(([302_493, 6_523_858], 69)));
+        assert_eq!(at(3, [4, 0]), None, "no digit before the point");
+        let mut levels = Vec::new();
+        let mut push = |price, qty| {
+            levels.push([price, qty]);
+            true
+        };
+        assert_eq!(rows(text, 0, [8, 8], &mut push), (text.len() - 3, true));
+        assert_eq!(levels, [[35_130_000, 619_500_000_000], [1_030_100_000, 0], [3_024_930_000_000, 6_523_858]]);
+        assert_eq!(rows(text, 0, [8, 8], |_, _| false), (0, false));
+    }
+
+    /// What stands in quotes at `at`, and where it ends.
+    fn quoted(text: &[u8], at: usize) -> Option<(&[u8], usize)> {
+        let len = text.get(at..)?.iter().position(|byte| *byte == b'"')?;
+        Some((&text[at..at + len], at + len))
+    }
+
+    /// The plain judge.
+    fn plain(text: &[u8], scales: [u8; 2]) -> Option<Pair> {
+        let (first, end) = quoted(text, 0)?;
+        if text.get(end..end + 3)? != b"\",\"" {
+            return None;
+        }
+        let (second, end) = quoted(text, end + 3)?;
+        Some(([parse_exact(first, scales[0]).ok()?, parse_exact(second, scales[1]).ok()?], end))
+    }
+
+    #[test]
+    fn what_is_read_is_what_the_plain_way_reads() {
+        if !available() {
+            return;
+        }
+        let mut random = fastrand::Rng::with_seed(3);
+        let number = |random: &mut fastrand::Rng| {
+            let mut text: String = (0..random.usize(1..=9)).map(|_| random.digit(10)).collect();
+            if random.bool() {
+                text.push('.');
+                text.extend((0..random.usize(1..=9)).map(|_| random.digit(10)));
+            }
+            text
+        };
+        let (mut read, mut refused) = (0, 0);
+        for _ in 0..400_000 {
+            let mut text = format!("{}\",\"{}\"]", number(&mut random), number(&mut random)).into_bytes();
+            for _ in 0..random.usize(..=2) {
+                let at = random.usize(..text.len());
+                text[at] = b"0123456789..--e+\",] "[random.usize(..20)];
+            }
+            // Near the end of the text, and far from it.
+            text.resize(text.len() + random.usize(..90), b'x');
+            let scales = [random.u8(..=17), random.u8(..=17)];
+            match pair(&text, 0, COMMA, scales) {
+                Some(found) => {
+                    read += 1;
+                    let text = String::from_utf8_lossy(&text);
+                    assert_eq!(Some(found), plain(text.as_bytes(), scales), "{text} at {scales:?}");
+                }
+                None => refused += 1,
+            }
+        }
+        assert!(read > 40_000 && refused > 40_000, "{read} read, {refused} refused");
+    }
+}
