@@ -183,6 +183,20 @@ fn costs() {
     cost("checksum okx, unchanged", 1, || {
         black_box(checksum.okx(black_box(&top).iter().copied(), top.iter().copied(), scales));
     });
+    // The amount of one level changes, then one level goes and another comes, at every rank in turn.
+    let mut changed = top.clone();
+    let mut turn = 0;
+    cost("checksum okx, one amount", 1, || {
+        turn = (turn + 1) % changed.len();
+        changed[turn].qty += 1;
+        black_box(checksum.okx(black_box(&changed).iter().copied(), top.iter().copied(), scales));
+    });
+    let longer: Vec<Level> = (1..27).map(|n| Level { price: 302_336 - n, qty: 100_000_000 + n * 1_234_567 }).collect();
+    cost("checksum okx, one gone", 1, || {
+        turn = (turn + 1) % 26;
+        let but_one = longer.iter().enumerate().filter(|(rank, _)| *rank != turn).map(|(_, level)| *level);
+        black_box(checksum.okx(but_one, top.iter().copied(), scales));
+    });
     cost("checksum kraken", 1, || {
         black_box(checksum.kraken(black_box(&top).iter().copied(), top.iter().copied(), scales, scales));
     });

@@ -55,17 +55,50 @@ pub const FTX_LEVELS: usize = 100;
 /// Computes the checksums of one book. Levels come best first; more than the venue counts are ignored, fewer are what
 /// the venue has, too.
 ///
-/// Right for any levels, fast if most of them are those of the last time.
+/// Right for any levels, fast if most of them are those of the last time: texts are kept by rank and move along with
+/// their level, the joined text is made anew from the first rank that changed, and nothing is done if none did.
 #[derive(Debug)]
 pub struct Checksum {
-    /// How the texts in `printed` were made.
+    /// How the texts were made.
     rule: Option<Rule>,
-    /// Of bids and of asks, at a place that the price decides.
-    printed: [Box<[Printed; PLACES]>; 2],
+    bids: Ranks,
+    asks: Ranks,
     /// The text to be checked, up to `len`.
     text: Box<[u8]>,
     len: usize,
+    /// Where each rank starts in it, if sides alternate.
+    starts: Box<[u16; FTX_LEVELS]>,
+    /// Its checksum.
+    crc: u32,
 }
+
+/// The levels of one side with their texts, best first.
+#[derive(Debug)]
+struct Ranks {
+    side: BookSide,
+    levels: Vec<Level>,
+    /// Where the text of each level is kept.
+    slots: Vec<u8>,
+    lines: Box<[Line; LINES]>,
+    free: Vec<u8>,
+    /// What there was before, while levels move.
+    before: Vec<(Level, u8)>,
+}
+
+/// A level as it is printed.
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    text: [u8; LINE_LEN_MAX],
+    len: u8,
+}
+
+/// All levels may be new while the old ones are still kept.
+const LINES: usize = 2 * FTX_LEVELS;
+/// Two numbers, two colons and a sign; a multiple of 8 together with the length.
+const LINE_LEN_MAX: usize = 71;
+/// Copied at once, because a copy of fixed length is a few instructions. Most lines are shorter.
+const COPIED_AT_ONCE: usize = 32;
+const TEXT_LEN_MAX: usize = (2 * FTX_LEVELS + 1) * LINE_LEN_MAX;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rule {
@@ -75,28 +108,18 @@ enum Rule {
     Python(Scales),
 }
 
-/// A level as it is printed: one line of the processor's cache.
-#[derive(Clone, Copy, Debug)]
-struct Printed {
-    level: Level,
-    /// 0 if nothing is kept here.
-    len: u8,
-    text: [u8; PRINTED_LEN_MAX],
-}
-
-const PRINTED_LEN_MAX: usize = 47;
-const PLACES: usize = 64;
-/// A level is printed and copied with room for its longest text.
-const ROOM: usize = 2 * Text::LEN_MAX + 3;
-const TEXT_LEN_MAX: usize = 2 * FTX_LEVELS * ROOM;
-
 impl Checksum {
     /// Takes memory for the longest text.
     pub fn new() -> Checksum {
-        let empty = Printed { level: Level::default(), len: 0, text: [0; PRINTED_LEN_MAX] };
-        let places = || Box::new([empty; PLACES]);
-        let text = vec![0; TEXT_LEN_MAX].into_boxed_slice();
-        Checksum { rule: None, printed: [places(), places()], text, len: 0 }
+        Checksum {
+            rule: None,
+            bids: Ranks::new(BookSide::Bid),
+            asks: Ranks::new(BookSide::Ask),
+            text: vec![0; TEXT_LEN_MAX].into_boxed_slice(),
+            len: 0,
+            starts: Box::new([0; FTX_LEVELS]),
+            crc: 0,
+        }
     }
 
     /// Kraken: ten asks, then ten bids, of each the digits of price and quantity at the pair's own precision without
@@ -111,14 +134,18 @@ impl Checksum {
         held: Scales,
         printed: Scales,
     ) -> Option<u32> {
-        self.start(Rule::Digits { held, printed });
-        for level in asks.into_iter().take(KRAKEN_LEVELS) {
-            self.push(level, BookSide::Ask)?;
+        let rule = Rule::Digits { held, printed };
+        let first = self.update(bids, asks, KRAKEN_LEVELS, rule)?;
+        if first.is_some() {
+            self.len = 0;
+            for side in [&self.asks, &self.bids] {
+                for rank in 0..side.slots.len() {
+                    push(&mut self.text, &mut self.len, side.line(rank));
+                }
+            }
+            self.crc = crc32fast::hash(self.text.get(..self.len).unwrap_or_default());
         }
-        for level in bids.into_iter().take(KRAKEN_LEVELS) {
-            self.push(level, BookSide::Bid)?;
-        }
-        Some(self.crc(0))
+        Some(self.crc)
     }
 
     /// Okx and okcoin: `price:quantity` of bid, ask, bid ... for 25 levels, in plain decimals without needless zeros.
@@ -160,55 +187,170 @@ impl Checksum {
         levels: usize,
         rule: Rule,
     ) -> u32 {
-        self.start(rule);
-        let (mut bids, mut asks) = (bids.into_iter(), asks.into_iter());
-        for _ in 0..levels {
-            let (bid, ask) = (bids.next(), asks.next());
-            if bid.is_none() && ask.is_none() {
-                break;
+        // These rules print every number, so there is always an outcome.
+        let Some(Some(first)) = self.update(bids, asks, levels, rule) else { return self.crc };
+        let (bids, asks) = (self.bids.slots.len(), self.asks.slots.len());
+        self.len = match first {
+            0 => 0,
+            // The rank before is as it was, so this one starts where it did.
+            first => self.starts.get(first).map_or(0, |start| usize::from(*start)),
+        };
+        for rank in first..bids.max(asks) {
+            if let Some(start) = self.starts.get_mut(rank) {
+                *start = self.len as u16;
             }
-            bid.and_then(|level| self.push(level, BookSide::Bid));
-            ask.and_then(|level| self.push(level, BookSide::Ask));
+            if rank < bids {
+                push(&mut self.text, &mut self.len, self.bids.line(rank));
+            }
+            if rank < asks {
+                push(&mut self.text, &mut self.len, self.asks.line(rank));
+            }
+        }
+        // Where the next rank would start, if it comes.
+        if let Some(start) = self.starts.get_mut(bids.max(asks)) {
+            *start = self.len as u16;
         }
         // Each level ends with a colon, which the last one has not.
-        self.crc(1)
+        self.crc = crc32fast::hash(self.text.get(..self.len.saturating_sub(1)).unwrap_or_default());
+        self.crc
     }
 
-    fn crc(&self, without: usize) -> u32 {
-        crc32fast::hash(self.text.get(..self.len.saturating_sub(without)).unwrap_or_default())
+    /// Takes over the levels, and says from which rank on the text has to be joined anew; `Some(None)` if it is as it
+    /// was. `None` if the rule has no text for a level.
+    fn update(
+        &mut self,
+        bids: impl IntoIterator<Item = Level>,
+        asks: impl IntoIterator<Item = Level>,
+        levels: usize,
+        rule: Rule,
+    ) -> Option<Option<usize>> {
+        let is_new = self.rule != Some(rule);
+        if is_new {
+            self.bids.clear();
+            self.asks.clear();
+        }
+        // Unless all goes well, nothing is relied on next time.
+        self.rule = None;
+        let bids = self.bids.update(bids.into_iter().take(levels), rule)?;
+        let asks = self.asks.update(asks.into_iter().take(levels), rule)?;
+        self.rule = Some(rule);
+        let first = bids.min(asks);
+        Some(if is_new { Some(0) } else { Some(first).filter(|first| *first < usize::MAX) })
+    }
+}
+
+/// Appends a line.
+#[inline]
+fn push(text: &mut [u8], len: &mut usize, line: &Line) {
+    // There is always room, because no rule asks for more than `FTX_LEVELS` of a side.
+    let Some(room) = text.get_mut(*len..).and_then(|text| text.first_chunk_mut::<LINE_LEN_MAX>()) else { return };
+    room[..COPIED_AT_ONCE].copy_from_slice(&line.text[..COPIED_AT_ONCE]);
+    if usize::from(line.len) > COPIED_AT_ONCE {
+        room[COPIED_AT_ONCE..].copy_from_slice(&line.text[COPIED_AT_ONCE..]);
+    }
+    *len += usize::from(line.len);
+}
+
+impl Ranks {
+    fn new(side: BookSide) -> Ranks {
+        let lines = Box::new([Line { text: [0; LINE_LEN_MAX], len: 0 }; LINES]);
+        let mut ranks = Ranks {
+            side,
+            levels: Vec::with_capacity(FTX_LEVELS),
+            slots: Vec::with_capacity(FTX_LEVELS),
+            lines,
+            free: Vec::with_capacity(LINES),
+            before: Vec::with_capacity(FTX_LEVELS),
+        };
+        ranks.clear();
+        ranks
     }
 
-    fn start(&mut self, rule: Rule) {
-        self.len = 0;
-        if self.rule != Some(rule) {
-            self.rule = Some(rule);
-            for place in self.printed.iter_mut().flat_map(|places| places.iter_mut()) {
-                place.len = 0;
+    fn clear(&mut self) {
+        self.levels.clear();
+        self.slots.clear();
+        self.free.clear();
+        self.free.extend((0..LINES as u8).rev());
+    }
+
+    #[inline]
+    fn line(&self, rank: usize) -> &Line {
+        &self.lines[usize::from(self.slots[rank])]
+    }
+
+    /// Takes over the levels, and says which rank is the first that changed; `usize::MAX` if none did. `None` if the
+    /// rule has no text for a level.
+    #[inline]
+    fn update(&mut self, mut levels: impl Iterator<Item = Level>, rule: Rule) -> Option<usize> {
+        let mut first = usize::MAX;
+        let mut rank = 0;
+        while let Some(&before) = self.levels.get(rank) {
+            match levels.next() {
+                Some(level) if level == before => {}
+                Some(level) if level.price == before.price => {
+                    first = first.min(rank);
+                    self.levels[rank] = level;
+                    self.print(self.slots[rank], level, rule)?;
+                }
+                Some(level) => {
+                    self.move_from(rank, level, levels, rule)?;
+                    return Some(first.min(rank));
+                }
+                None => {
+                    self.free.extend(self.slots.drain(rank..));
+                    self.levels.truncate(rank);
+                    return Some(first.min(rank));
+                }
+            }
+            rank += 1;
+        }
+        for level in levels {
+            first = first.min(self.levels.len());
+            self.add(level, rule)?;
+        }
+        Some(first)
+    }
+
+    /// From `rank` on levels came or went: those that stayed keep their texts. Any order is right; the book's is fast.
+    fn move_from(&mut self, rank: usize, level: Level, levels: impl Iterator<Item = Level>, rule: Rule) -> Option<()> {
+        self.before.clear();
+        self.before.extend(self.levels.drain(rank..).zip(self.slots.drain(rank..)));
+        let before = std::mem::take(&mut self.before);
+        let mut old = before.iter().peekable();
+        let is_bid = self.side == BookSide::Bid;
+        for level in std::iter::once(level).chain(levels) {
+            while let Some((gone, slot)) =
+                old.next_if(|(old, _)| (old.price > level.price) == is_bid && old.price != level.price)
+            {
+                let _ = gone;
+                self.free.push(*slot);
+            }
+            match old.next_if(|(old, _)| old.price == level.price) {
+                Some((was, slot)) => {
+                    self.levels.push(level);
+                    self.slots.push(*slot);
+                    if *was != level {
+                        self.print(*slot, level, rule)?;
+                    }
+                }
+                None => self.add(level, rule)?,
             }
         }
+        self.free.extend(old.map(|(_, slot)| *slot));
+        self.before = before;
+        Some(())
     }
 
-    /// Appends the text of a level. `None` if the rule has none for it.
-    #[inline]
-    fn push(&mut self, level: Level, side: BookSide) -> Option<()> {
-        // A multiplicative hash: neighbouring prices come to different places.
-        let hash = level.price.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - PLACES.ilog2());
-        let place = &mut self.printed[usize::from(side == BookSide::Ask)][hash as usize % PLACES];
-        // There is always room, because no rule asks for more than `FTX_LEVELS` of a side.
-        let room = self.text.get_mut(self.len..)?.first_chunk_mut::<ROOM>()?;
-        if place.level == level && place.len > 0 {
-            // All of it, because a copy of fixed length is a few instructions.
-            room[..PRINTED_LEN_MAX].copy_from_slice(&place.text);
-            self.len += usize::from(place.len);
-            return Some(());
-        }
-        let len = print(self.rule?, level, side, room)?;
-        self.len += len;
-        if len <= PRINTED_LEN_MAX {
-            place.text.copy_from_slice(&room[..PRINTED_LEN_MAX]);
-            place.level = level;
-            place.len = len as u8;
-        }
+    fn add(&mut self, level: Level, rule: Rule) -> Option<()> {
+        let slot = self.free.pop()?;
+        self.levels.push(level);
+        self.slots.push(slot);
+        self.print(slot, level, rule)
+    }
+
+    fn print(&mut self, slot: u8, level: Level, rule: Rule) -> Option<()> {
+        let line = &mut self.lines[usize::from(slot)];
+        line.len = print(rule, level, self.side, &mut line.text)? as u8;
         Some(())
     }
 }
@@ -221,7 +363,7 @@ impl Default for Checksum {
 
 /// Prints a level and returns the length of its text.
 #[inline(never)]
-fn print(rule: Rule, level: Level, side: BookSide, out: &mut [u8; ROOM]) -> Option<usize> {
+fn print(rule: Rule, level: Level, side: BookSide, out: &mut [u8; LINE_LEN_MAX]) -> Option<usize> {
     type Number = fn(&mut Text, i64, u8) -> &[u8];
     let (number, scales): (Number, Scales) = match rule {
         Rule::Digits { held, printed } => {
@@ -400,7 +542,6 @@ mod tests {
     #[test]
     fn kept_texts_are_those_of_the_level() {
         // Every way to be another level or to be printed in another way.
-        let held = scales(2, 1);
         let mut kept = Checksum::new();
         let mut of = |price, qty, scale| {
             let level = [Level { price, qty }];
@@ -423,11 +564,38 @@ mod tests {
                 }
             }
         }
+        // A book that changes at random, against one that remembers nothing.
+        let mut rng = fastrand::Rng::with_seed(1);
+        let (mut bids, mut asks) = (std::collections::BTreeMap::new(), std::collections::BTreeMap::new());
+        let held = scales(1, 8);
+        for step in 0..4_000 {
+            for side in [&mut bids, &mut asks] {
+                for _ in 0..rng.usize(0..4) {
+                    let price = 100_000 + rng.i64(0..if step % 100 < 50 { 40 } else { 400 });
+                    match rng.u8(0..3) {
+                        0 => side.remove(&price),
+                        1 => side.insert(price, rng.i64(1..50) * 10_000_000),
+                        _ => side.insert(price, rng.i64(1..i64::MAX)),
+                    };
+                }
+            }
+            let level = |(price, qty): (&i64, &i64)| Level { price: *price, qty: *qty };
+            let sorted = || (bids.iter().rev().map(level), asks.iter().map(level));
+            let (b, a) = sorted();
+            let (fresh_b, fresh_a) = sorted();
+            assert_eq!(kept.okx(b, a, held), Checksum::new().okx(fresh_b, fresh_a, held), "step {step}");
+            if step % 7 == 0 {
+                // Another rule in between, and levels in no order.
+                let (b, a) = sorted();
+                let (fresh_b, fresh_a) = sorted();
+                assert_eq!(kept.ftx(a, b, held), Checksum::new().ftx(fresh_a, fresh_b, held), "step {step}");
+            }
+        }
         // One rule, so that only the level differs: prices that share a place, and quantities at one price.
         for n in 0..2000 {
             let level = [Level { price: if n < 1000 { n % 150 } else { n % 5 }, qty: n / 7 }];
             assert_eq!(kept.okx(level, level, held), Checksum::new().okx(level, level, held));
         }
-        assert_eq!(size_of::<Printed>(), 64);
+        assert_eq!(size_of::<Line>(), 72);
     }
 }

@@ -67,19 +67,10 @@ fn what_is_broken_or_finer_says_so() {
     let error =
         decode("level2:YFI-BTC", &UPDATE.replace("0.82063", "0.8206301").replace("1.5", "1.5000001")).unwrap_err();
     assert_eq!(error, DecodeError::Finer { route: RouteId(0), price_scale: 7, amount_scale: 7 });
-    for (from, to) in [
-        ("\"buy\"", "\"hold\""),
-        ("0.82063", "0.8.3"),
-        ("changes", "news"),
-        ("]}", "]"),
-        (r#"Z"}"#, r#"Z"}}"#),
-        (r#"Z"}"#, r#""}"#),
-    ] {
+    for (from, to) in
+        [("\"buy\"", "\"hold\""), ("0.82063", "0.8.3"), ("changes", "news"), (r#"Z"}"#, r#"Z"}}"#), (r#"Z"}"#, r#""}"#)]
+    {
         let result = decode("level2:YFI-BTC", &UPDATE.replace(from, to));
-        if (from, to) == ("]}", "]") {
-            assert!(result.is_ok(), "there is no such text");
-            continue;
-        }
         assert!(
             matches!(result, Err(DecodeError::Malformed { route: Some(RouteId(0)), .. })),
             "{from} -> {to}: {result:?}"
