@@ -81,25 +81,9 @@ const NKN: Market = Market {
     amount_written: Some(8),
 };
 const SUSHI: Market = Market { base: "SUSHI", price_scale: 3, price_written: Some(4), amount_written: Some(0), ..NKN };
-const LTC: Market = Market {
-    base: "LTC",
-    quote: "BTC",
-    price_scale: 4,
-    amount_scale: 2,
-    price_written: None,
-    amount_written: None,
-    ..NKN
-};
-const OKX_BTC: Market = Market {
-    venue: "okex",
-    base: "BTC",
-    quote: "USDT",
-    price_scale: 1,
-    amount_scale: 8,
-    price_written: None,
-    amount_written: None,
-};
-const MATIC: Market = Market { venue: "kraken", base: "MATIC", quote: "USD", price_scale: 4, ..OKX_BTC };
+const LTC: Market = Market::trimmed("binance", "LTC", "BTC", 4, 2);
+const OKX_BTC: Market = Market::trimmed("okex", "BTC", "USDT", 1, 8);
+const MATIC: Market = Market::trimmed("kraken", "MATIC", "USD", 4, 8);
 const YFI: Market = Market {
     venue: "coinbasepro",
     base: "YFI",
@@ -111,6 +95,17 @@ const YFI: Market = Market {
 };
 
 impl Market {
+    /// One whose venue writes no needless zeros.
+    pub(crate) const fn trimmed(
+        venue: &'static str,
+        base: &'static str,
+        quote: &'static str,
+        price_scale: u8,
+        amount_scale: u8,
+    ) -> Market {
+        Market { venue, base, quote, price_scale, amount_scale, price_written: None, amount_written: None }
+    }
+
     fn price(&self, mantissa: i64) -> String {
         written(mantissa, self.price_scale, self.price_written)
     }
