@@ -64,7 +64,7 @@ pub struct Checksum {
     bids: Ranks,
     asks: Ranks,
     /// The text to be checked, up to `len`.
-    text: Box<[u8]>,
+    text: Box<TextBuffer>,
     len: usize,
     /// Where each rank starts in it, if sides alternate.
     starts: Box<[u16; FTX_LEVELS]>,
@@ -92,13 +92,18 @@ struct Line {
     len: u8,
 }
 
-/// All levels may be new while the old ones are still kept.
-const LINES: usize = 2 * FTX_LEVELS;
+/// All levels may be new while the old ones are still kept. As many as a slot can name, so that none needs a check.
+const LINES: usize = 256;
+const _: () = assert!(LINES >= 2 * FTX_LEVELS);
 /// Two numbers, two colons and a sign; a multiple of 8 together with the length.
 const LINE_LEN_MAX: usize = 71;
 /// Copied at once, because a copy of fixed length is a few instructions. Most lines are shorter.
 const COPIED_AT_ONCE: usize = 32;
-const TEXT_LEN_MAX: usize = (2 * FTX_LEVELS + 1) * LINE_LEN_MAX;
+/// Where a line may start. A power of two, so that a mask shows the compiler that there is room for it.
+const TEXT_STARTS: usize = 1 << 14;
+const _: () = assert!(TEXT_STARTS >= 2 * FTX_LEVELS * LINE_LEN_MAX);
+
+type TextBuffer = [u8; TEXT_STARTS + LINE_LEN_MAX];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rule {
@@ -115,7 +120,7 @@ impl Checksum {
             rule: None,
             bids: Ranks::new(BookSide::Bid),
             asks: Ranks::new(BookSide::Ask),
-            text: vec![0; TEXT_LEN_MAX].into_boxed_slice(),
+            text: Box::new([0; TEXT_STARTS + LINE_LEN_MAX]),
             len: 0,
             starts: Box::new([0; FTX_LEVELS]),
             crc: 0,
@@ -137,12 +142,13 @@ impl Checksum {
         let rule = Rule::Digits { held, printed };
         let first = self.update(bids, asks, KRAKEN_LEVELS, rule)?;
         if first.is_some() {
-            self.len = 0;
+            let mut len = 0;
             for side in [&self.asks, &self.bids] {
-                for rank in 0..side.slots.len() {
-                    push(&mut self.text, &mut self.len, side.line(rank));
+                for slot in &side.slots {
+                    len = push(&mut self.text, len, &side.lines[usize::from(*slot)]);
                 }
             }
+            self.len = len;
             self.crc = crc32fast::hash(self.text.get(..self.len).unwrap_or_default());
         }
         Some(self.crc)
@@ -195,17 +201,25 @@ impl Checksum {
             // The rank before is as it was, so this one starts where it did.
             first => self.starts.get(first).map_or(0, |start| usize::from(*start)),
         };
-        for rank in first..bids.max(asks) {
-            if let Some(start) = self.starts.get_mut(rank) {
-                *start = self.len as u16;
-            }
-            if rank < bids {
-                push(&mut self.text, &mut self.len, self.bids.line(rank));
-            }
-            if rank < asks {
-                push(&mut self.text, &mut self.len, self.asks.line(rank));
-            }
+        // In a register, while `self` is in memory.
+        let mut len = self.len;
+        let both = bids.min(asks);
+        let [bid_lines, ask_lines] = [&self.bids, &self.asks].map(|side| side.slots.get(first..).unwrap_or_default());
+        let starts = self.starts.get_mut(first..).unwrap_or_default();
+        for ((start, bid), ask) in starts.iter_mut().zip(bid_lines).zip(ask_lines) {
+            *start = len as u16;
+            len = push(&mut self.text, len, &self.bids.lines[usize::from(*bid)]);
+            len = push(&mut self.text, len, &self.asks.lines[usize::from(*ask)]);
         }
+        // What is left of the longer side.
+        let longer = if bids > asks { &self.bids } else { &self.asks };
+        for rank in first.max(both)..bids.max(asks) {
+            if let Some(start) = self.starts.get_mut(rank) {
+                *start = len as u16;
+            }
+            len = push(&mut self.text, len, longer.line(rank));
+        }
+        self.len = len;
         // Where the next rank would start, if it comes.
         if let Some(start) = self.starts.get_mut(bids.max(asks)) {
             *start = self.len as u16;
@@ -231,24 +245,25 @@ impl Checksum {
         }
         // Unless all goes well, nothing is relied on next time.
         self.rule = None;
-        let bids = self.bids.update(bids.into_iter().take(levels), rule)?;
-        let asks = self.asks.update(asks.into_iter().take(levels), rule)?;
+        let bids = self.bids.update(bids.into_iter(), levels, rule)?;
+        let asks = self.asks.update(asks.into_iter(), levels, rule)?;
         self.rule = Some(rule);
         let first = bids.min(asks);
         Some(if is_new { Some(0) } else { Some(first).filter(|first| *first < usize::MAX) })
     }
 }
 
-/// Appends a line.
-#[inline]
-fn push(text: &mut [u8], len: &mut usize, line: &Line) {
-    // There is always room, because no rule asks for more than `FTX_LEVELS` of a side.
-    let Some(room) = text.get_mut(*len..).and_then(|text| text.first_chunk_mut::<LINE_LEN_MAX>()) else { return };
+/// Puts a line at `len`, and returns where it ends.
+#[inline(always)]
+fn push(text: &mut TextBuffer, len: usize, line: &Line) -> usize {
+    // The mask changes nothing, because no rule asks for more than `FTX_LEVELS` of a side.
+    let start = len & (TEXT_STARTS - 1);
+    let room = &mut text[start..start + LINE_LEN_MAX];
     room[..COPIED_AT_ONCE].copy_from_slice(&line.text[..COPIED_AT_ONCE]);
     if usize::from(line.len) > COPIED_AT_ONCE {
         room[COPIED_AT_ONCE..].copy_from_slice(&line.text[COPIED_AT_ONCE..]);
     }
-    *len += usize::from(line.len);
+    len + usize::from(line.len)
 }
 
 impl Ranks {
@@ -270,7 +285,7 @@ impl Ranks {
         self.levels.clear();
         self.slots.clear();
         self.free.clear();
-        self.free.extend((0..LINES as u8).rev());
+        self.free.extend((0..=u8::MAX).rev());
     }
 
     #[inline]
@@ -278,33 +293,48 @@ impl Ranks {
         &self.lines[usize::from(self.slots[rank])]
     }
 
-    /// Takes over the levels, and says which rank is the first that changed; `usize::MAX` if none did. `None` if the
-    /// rule has no text for a level.
+    /// Takes over the best `count` levels, and says which rank is the first that changed; `usize::MAX` if none did.
+    /// `None` if the rule has no text for a level.
     #[inline]
-    fn update(&mut self, mut levels: impl Iterator<Item = Level>, rule: Rule) -> Option<usize> {
+    fn update(&mut self, mut levels: impl Iterator<Item = Level>, count: usize, rule: Rule) -> Option<usize> {
         let mut first = usize::MAX;
         let mut rank = 0;
-        while let Some(&before) = self.levels.get(rank) {
-            match levels.next() {
-                Some(level) if level == before => {}
-                Some(level) if level.price == before.price => {
-                    first = first.min(rank);
+        loop {
+            // Tight, since most levels are as they were.
+            let kept = self.levels.get(rank..).unwrap_or_default();
+            let mut odd = None;
+            let mut same = 0;
+            for before in kept {
+                let next = levels.next();
+                match next {
+                    Some(level) if (level.price ^ before.price) | (level.qty ^ before.qty) == 0 => same += 1,
+                    next => {
+                        odd = Some((before.price, next));
+                        break;
+                    }
+                }
+            }
+            rank += same;
+            let Some((price, next)) = odd else { break };
+            first = first.min(rank);
+            match next {
+                Some(level) if level.price == price => {
                     self.levels[rank] = level;
                     self.print(self.slots[rank], level, rule)?;
+                    rank += 1;
                 }
                 Some(level) => {
-                    self.move_from(rank, level, levels, rule)?;
-                    return Some(first.min(rank));
+                    self.move_from(rank, level, levels.take(count - rank - 1), rule)?;
+                    return Some(first);
                 }
                 None => {
                     self.free.extend(self.slots.drain(rank..));
                     self.levels.truncate(rank);
-                    return Some(first.min(rank));
+                    return Some(first);
                 }
             }
-            rank += 1;
         }
-        for level in levels {
+        for level in levels.take(count.saturating_sub(rank)) {
             first = first.min(self.levels.len());
             self.add(level, rule)?;
         }
@@ -319,10 +349,9 @@ impl Ranks {
         let mut old = before.iter().peekable();
         let is_bid = self.side == BookSide::Bid;
         for level in std::iter::once(level).chain(levels) {
-            while let Some((gone, slot)) =
+            while let Some((_, slot)) =
                 old.next_if(|(old, _)| (old.price > level.price) == is_bid && old.price != level.price)
             {
-                let _ = gone;
                 self.free.push(*slot);
             }
             match old.next_if(|(old, _)| old.price == level.price) {
