@@ -4,22 +4,50 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use wirebook::book::{BookSide, Side};
+use wirebook::decimal::parse_exact;
 
+use crate::common::recorded::COINBASE;
 use crate::common::walk::{Change, Walk};
 use crate::common::{Case, Contender, Contenders};
 
-/// The cases: as many levels a side as venues were recorded with.
+/// The cases: as many levels a side as venues were recorded with, and one recorded stream.
 pub(crate) fn cases() -> Vec<Case> {
-    [100, 400, 1_300, 5_000].map(case).into()
+    let mut cases: Vec<Case> = [100, 400, 1_300, 5_000].map(walked).into();
+    if COINBASE.is_here() {
+        cases.push(case("coinbase-recorded".to_owned(), 1_188, recorded));
+    }
+    cases
 }
 
-fn case(levels: usize) -> Case {
-    Case::new(format!("books/{levels}-levels"), 4_096, move |units| {
+fn walked(levels: usize) -> Case {
+    case(format!("{levels}-levels"), 4_096, move |units| {
         let mut walk = Walk::new(21, 100_000, 1, levels, 1_000_000, 10);
         let start = walk.bids().map(|(price, qty)| Change { is_bid: true, price, qty });
         let start = start.chain(walk.asks().map(|(price, qty)| Change { is_bid: false, price, qty })).collect();
-        let changes = (0..units).flat_map(|_| walk.changes(1)).collect();
-        let script = Rc::new(Script { start, changes, levels_max: 2 * levels });
+        Script { start, changes: (0..units).flat_map(|_| walk.changes(1)).collect(), levels_max: 2 * levels }
+    })
+}
+
+fn recorded(units: usize) -> Script {
+    let stream = COINBASE.stream(units);
+    let change = |is_bid| move |&(price, qty): &(i64, i64)| Change { is_bid, price, qty };
+    let start = stream.bids.iter().map(change(true)).chain(stream.asks.iter().map(change(false))).collect();
+    let mut changes = Vec::new();
+    for frame in stream.frames.iter() {
+        let message: serde_json::Value = serde_json::from_slice(frame).unwrap();
+        let text = |cell: usize| message["changes"][0][cell].as_str().unwrap().as_bytes();
+        changes.push(Change {
+            is_bid: text(0) == b"buy",
+            price: parse_exact(text(1), stream.market.price_scale).unwrap(),
+            qty: parse_exact(text(2), stream.market.amount_scale).unwrap(),
+        });
+    }
+    Script { start, changes, levels_max: 4_000 }
+}
+
+fn case(name: String, units: usize, script: impl Fn(usize) -> Script + 'static) -> Case {
+    Case::new(format!("books/{name}"), units, move |units| {
+        let script = Rc::new(script(units));
         let [a, b, c, d] = [(); 4].map(|()| script.clone());
         Contenders::new(size_of::<Change>() as f64)
             .with("wirebook", || Run::<[Side; 2]>::new(a))
@@ -141,7 +169,7 @@ impl Layout for [Vec<(i64, i64)>; 2] {
 }
 
 /// One cell a tick and a bit for each that is not empty. A judge of speed and no book: its window stands still, so it
-/// holds what lies within 32768 ticks and would lose the rest.
+/// forgets what does not lie within 32768 ticks.
 struct Ladder {
     side: BookSide,
     base: Option<i64>,
@@ -158,7 +186,7 @@ impl Ladder {
     fn set(&mut self, price: i64, qty: i64) {
         let key = if self.side == BookSide::Bid { price } else { -price };
         let base = *self.base.get_or_insert(key - TICKS / 2);
-        let cell = usize::try_from(key - base).unwrap();
+        let Some(cell) = usize::try_from(key - base).ok().filter(|cell| *cell < TICKS as usize) else { return };
         self.cells[cell] = qty;
         let (word, bit) = (cell / 64, 1 << (cell % 64));
         if qty != 0 {

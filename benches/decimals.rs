@@ -69,7 +69,6 @@ impl Contender for RustDecimal {
     }
 }
 
-/// What is lost by rounding is not judged here.
 struct Float(Rc<Vec<String>>);
 
 impl Contender for Float {
@@ -81,6 +80,7 @@ impl Contender for Float {
     }
 
     fn numbers(&self, outcome: f64) -> [i64; 4] {
-        [(outcome * 1e8).round() as i64, 0, 0, 0]
+        // The shortest text that means this float is the one it was read from: all are short enough.
+        [parse_exact(outcome.to_string().as_bytes(), SCALE).unwrap(), 0, 0, 0]
     }
 }

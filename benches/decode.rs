@@ -17,32 +17,33 @@ use wirebook::json::{Doc, DocParser, Node};
 
 use crate::common::frames::{self, Stream};
 use crate::common::live::{Live, Look};
-use crate::common::{Case, Contender, Contenders};
+use crate::common::{Case, Contender, Contenders, recorded};
 
 /// The cases.
 pub(crate) fn cases() -> Vec<Case> {
-    vec![
+    let mut cases = vec![
         case::<BinanceDepth>("binance-depth", 2_000, frames::binance_depth),
         case::<BinanceDepth>("binance-futures-depth", 1_000, frames::binance_futures_depth),
         case::<BinanceTrade>("binance-trade", 2_000, frames::binance_trade),
         case::<BinanceTicker>("binance-book-ticker", 2_000, frames::binance_book_ticker),
         case::<Okx>("okx-books", 500, frames::okx_books),
+        case::<Okx>("okx-books-unproven", 500, frames::okx_books_unproven),
         case::<Kraken>("kraken-book", 2_000, frames::kraken_book),
         case::<Coinbase>("coinbase-l2", 2_000, frames::coinbase_l2),
-    ]
+    ];
+    if recorded::OKX.is_here() && recorded::COINBASE.is_here() {
+        cases.push(case::<Okx>("okx-books-recorded", 47, |count| recorded::OKX.stream(count)));
+        cases.push(case::<Coinbase>("coinbase-l2-recorded", 1_188, |count| recorded::COINBASE.stream(count)));
+    }
+    cases
 }
 
 fn case<S: Shape>(name: &str, units: usize, frames: fn(usize) -> Stream) -> Case {
     Case::new(format!("decode/{name}"), units, move |units| {
         let stream = Rc::new(frames(units));
         let [a, b, c, d] = [(); 4].map(|()| stream.clone());
-        let contenders = Contenders::new(stream.frames.bytes_mean());
-        let contenders = if wirebook::venue::profile(stream.market.venue).is_ok() {
-            contenders.with("wirebook", || Ours { live: None, buffer: buffer(), stream: a })
-        } else {
-            contenders
-        };
-        contenders
+        Contenders::new(stream.frames.bytes_mean())
+            .with("wirebook", || Ours { live: None, buffer: buffer(), stream: a })
             .with("serde-json-decimal", || Typed::<S, _, DecimalBook>::new(SerdeJson, b))
             .with("simd-json-typed", || Typed::<S, _, ArrayBook>::new(SimdJson::default(), c))
             .with("simd-json-tape", || Tape::<S>::new(d))

@@ -81,25 +81,9 @@ const NKN: Market = Market {
     amount_written: Some(8),
 };
 const SUSHI: Market = Market { base: "SUSHI", price_scale: 3, price_written: Some(4), amount_written: Some(0), ..NKN };
-const LTC: Market = Market {
-    base: "LTC",
-    quote: "BTC",
-    price_scale: 4,
-    amount_scale: 2,
-    price_written: None,
-    amount_written: None,
-    ..NKN
-};
-const OKX_BTC: Market = Market {
-    venue: "okex",
-    base: "BTC",
-    quote: "USDT",
-    price_scale: 1,
-    amount_scale: 8,
-    price_written: None,
-    amount_written: None,
-};
-const MATIC: Market = Market { venue: "kraken", base: "MATIC", quote: "USD", price_scale: 4, ..OKX_BTC };
+const LTC: Market = Market::trimmed("binance", "LTC", "BTC", 4, 2);
+const OKX_BTC: Market = Market::trimmed("okex", "BTC", "USDT", 1, 8);
+const MATIC: Market = Market::trimmed("kraken", "MATIC", "USD", 4, 8);
 const YFI: Market = Market {
     venue: "coinbasepro",
     base: "YFI",
@@ -111,6 +95,17 @@ const YFI: Market = Market {
 };
 
 impl Market {
+    /// One whose venue writes no needless zeros.
+    pub(crate) const fn trimmed(
+        venue: &'static str,
+        base: &'static str,
+        quote: &'static str,
+        price_scale: u8,
+        amount_scale: u8,
+    ) -> Market {
+        Market { venue, base, quote, price_scale, amount_scale, price_written: None, amount_written: None }
+    }
+
     fn price(&self, mantissa: i64) -> String {
         written(mantissa, self.price_scale, self.price_written)
     }
@@ -270,6 +265,15 @@ pub(crate) fn binance_snapshot(count: usize) -> Stream {
 /// Okx `books`, as recorded in May 2022: 787 bytes in the mean, 25 levels, a checksum in each; sequence numbers did
 /// not exist yet.
 pub(crate) fn okx_books(count: usize) -> Stream {
+    okx(count, okx_checksum)
+}
+
+/// The same without a checksum, which the venue says by a zero since 2026.
+pub(crate) fn okx_books_unproven(count: usize) -> Stream {
+    okx(count, |_| 0)
+}
+
+fn okx(count: usize, checksum: fn(&Walk) -> i32) -> Stream {
     let rows = |levels: &mut dyn Iterator<Item = (i64, i64)>, orders: &mut dyn FnMut(i64) -> i64| {
         join(levels.map(|(price, qty)| {
             format!(r#"["{}","{}","0","{}"]"#, OKX_BTC.price(price), OKX_BTC.amount(qty), orders(qty))
@@ -280,13 +284,13 @@ pub(crate) fn okx_books(count: usize) -> Stream {
             r#"{{"arg":{{"channel":"books","instId":"BTC-USDT"}},"action":"{action}","data":[{{"asks":[{asks}],"bids":[{bids}],"ts":"{ts}","checksum":{checksum}}}]}}"#
         )
     };
-    let walk = Walk::new(13, 302_435, 1, 400, 300_000_000, 1_000_000);
+    let walk = Walk::new(13, 302_435, 1, 300, 300_000_000, 1_000_000);
     let snapshot = whole(
         "snapshot",
         rows(&mut walk.bids(), &mut |_| 1),
         rows(&mut walk.asks(), &mut |_| 1),
         1_652_459_225_000,
-        okx_checksum(&walk),
+        checksum(&walk),
     );
     stream(OKX_BTC, Channel::Book, walk, count, Some(snapshot), move |walk, n| {
         let levels = [6, 14, 18, 22, 26, 30, 35, 45][walk.random.below(8) as usize];
@@ -294,7 +298,7 @@ pub(crate) fn okx_books(count: usize) -> Stream {
         let mut orders = |qty| if qty == 0 { 0 } else { 1 + qty % 4 };
         let (bids, asks) =
             (rows(&mut side(&changes, true), &mut orders), rows(&mut side(&changes, false), &mut orders));
-        whole("update", bids, asks, 1_652_459_225_453 + n * 100, okx_checksum(walk))
+        whole("update", bids, asks, 1_652_459_225_453 + n * 100, checksum(walk))
     })
 }
 

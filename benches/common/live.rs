@@ -48,7 +48,8 @@ impl Live {
         let venue = core.add_venue(market.venue, VenueConfig::default()).expect("the venue is known");
         let now = Stamp { mono: Mono(1), wall: Wall(1_700_000_000_000_000_000) };
         core.read_markets(venue, &reply(&markets(market)), now).expect("the market list can be read");
-        core.watch(venue, Some(&market.symbol()), stream.channel, Some(1_000), now.mono).expect("it can be watched");
+        let depth = core.profile(venue).snapshot_depth(1_000).0.min(1_000);
+        core.watch(venue, Some(&market.symbol()), stream.channel, Some(depth), now.mono).expect("it can be watched");
         core.on_tick(now, &mut Look::default());
         let mut up = None;
         while let Some(command) = core.next_command() {
@@ -67,6 +68,7 @@ impl Live {
             }
         }
         let mut live = Live { core, link: up.expect("it connects"), now, top: Look::default() };
+        // Some venues send the whole book in the stream.
         if let Some(snapshot) = &stream.snapshot {
             live.message(snapshot.as_bytes());
         }
@@ -113,6 +115,16 @@ fn markets(market: &Market) -> String {
     match market.venue {
         "binance" => format!(
             r#"{{"symbols":[{{"symbol":"{base}{quote}","status":"TRADING","baseAsset":"{base}","quoteAsset":"{quote}","filters":[{{"filterType":"PRICE_FILTER","tickSize":"{price_tick}"}},{{"filterType":"LOT_SIZE","stepSize":"{amount_tick}"}}]}}]}}"#
+        ),
+        "okex" => format!(
+            r#"{{"code":"0","msg":"","data":[{{"instType":"SPOT","instId":"{base}-{quote}","baseCcy":"{base}","quoteCcy":"{quote}","tickSz":"{price_tick}","lotSz":"{amount_tick}","minSz":"{amount_tick}","state":"live"}}]}}"#
+        ),
+        "kraken" => format!(
+            r#"{{"error":[],"result":{{"{base}{quote}":{{"altname":"{base}{quote}","wsname":"{base}/{quote}","base":"{base}","quote":"Z{quote}","pair_decimals":{},"lot_decimals":{},"status":"online"}}}}}}"#,
+            market.price_scale, market.amount_scale
+        ),
+        "coinbasepro" => format!(
+            r#"[{{"id":"{base}-{quote}","base_currency":"{base}","quote_currency":"{quote}","quote_increment":"{price_tick}","base_increment":"{amount_tick}","status":"online"}}]"#
         ),
         venue => panic!("the market list of {venue} is not written yet"),
     }

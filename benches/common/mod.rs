@@ -7,6 +7,7 @@
 pub(crate) mod counting;
 pub(crate) mod frames;
 pub(crate) mod live;
+pub(crate) mod recorded;
 pub(crate) mod tls;
 pub(crate) mod walk;
 

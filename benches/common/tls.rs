@@ -86,6 +86,7 @@ impl Server {
 
     /// wirebook's client, its handshake done.
     pub(crate) fn connect(&mut self) -> (Tls, OutBuf) {
+        #[allow(clippy::needless_update, reason = "with the feature native-roots there is one field more")]
         let roots = TlsRoots { webpki: false, extra: vec![self.authority.to_vec()], ..TlsRoots::default() };
         let mut client = Tls::start(&TlsConfig::new(&roots).unwrap(), NAME).unwrap();
         let mut out = OutBuf::new(4096, 1 << 20);
