@@ -42,7 +42,7 @@ const HTTP_READS_PER_POLL_MAX: usize = 64;
 pub struct Work {
     /// Messages handled.
     pub messages: u32,
-    /// System calls made to read.
+    /// Reads that brought something.
     pub reads: u32,
     /// There is more to do at once: the budget of a connection ran out.
     pub more: bool,
@@ -74,9 +74,17 @@ pub(crate) struct Io {
     net: NetConfig,
     rng: fastrand::Rng,
     frames_per_poll_max: u32,
+    /// The only WebSocket that is up, if there is exactly one: it is read without asking whether there is something.
+    only: Option<usize>,
+    /// How often that was done since all sockets were asked.
+    probes: u32,
     /// Socket options that were refused, each once.
     failures: Vec<Failure>,
 }
+
+/// Reading a socket that has nothing costs about as much as asking for events, and a socket that has something is read
+/// half a microsecond sooner. With two sockets that would no longer pay. All else (timers apart) waits this many polls.
+const PROBES_MAX: u32 = 15;
 
 enum Socket {
     Ws { link: LinkId, ws: Box<WsLink>, up: bool },
@@ -126,6 +134,8 @@ impl Io {
             net,
             rng: fastrand::Rng::with_seed(seed),
             frames_per_poll_max: frames_per_poll_max.max(1),
+            only: None,
+            probes: 0,
             failures: Vec::new(),
         })
     }
@@ -149,6 +159,16 @@ impl Io {
         sink: &mut impl StampedSink,
     ) -> Result<Work, Error> {
         let mut work = Work::default();
+        if let (Some(at), Some(Duration::ZERO)) = (self.only, timeout)
+            && self.probes < PROBES_MAX
+            && self.again.is_empty()
+        {
+            self.probes += 1;
+            self.on_ready(at, true, false, false, core, clock, sink, &mut work);
+            work.more = !self.again.is_empty();
+            return Ok(work);
+        }
+        self.probes = 0;
         match self.poll.poll(&mut self.events, timeout) {
             Ok(()) => {}
             // A signal; the caller comes back by himself.
@@ -217,6 +237,7 @@ impl Io {
         match self.sockets.get_mut(at) {
             Some(Socket::Ws { link, ws, up }) => {
                 let link = *link;
+                let was_up = *up;
                 let outcome = ws.ready(readable, writable, closed).and_then(|state| {
                     if state == LinkState::Open && !*up {
                         *up = true;
@@ -227,10 +248,14 @@ impl Io {
                     }
                     read_messages(link, ws, self.frames_per_poll_max, core, clock, sink, work)
                 });
+                let came_up = *up && !was_up;
                 match outcome {
                     Ok(true) => self.again.push(at),
                     Ok(false) => {}
                     Err(error) => self.lost(link, &error, core, clock, sink),
+                }
+                if came_up {
+                    self.find_only();
                 }
             }
             Some(Socket::Http { .. }) => self.on_http_ready(at, readable, writable, closed, core, clock, sink, work),
@@ -348,6 +373,15 @@ impl Io {
         if self.sockets.contains(at) {
             self.sockets.remove(at);
         }
+        self.find_only();
+    }
+
+    fn find_only(&mut self) {
+        let mut up = self.sockets.iter().filter(|(_, socket)| matches!(socket, Socket::Ws { up: true, .. }));
+        self.only = match (up.next(), up.next()) {
+            (Some((at, _)), None) => Some(at),
+            _ => None,
+        };
     }
 
     // --- Names --------------------------------------------------------------------------------------------------------
@@ -683,11 +717,15 @@ fn read_messages(
             Some(Message::Close { code, reason }) => return Err(NetError::Closed { code, reason: reason.into() }),
             None if maybe_more => {
                 ws.finish_read()?;
-                received = now(clock);
-                sink.read_began(received);
-                maybe_more = ws.fill()?.maybe_more;
+                // Nothing was done yet since the time was looked at.
+                if frames > 0 {
+                    received = now(clock);
+                    sink.read_began(received);
+                }
+                let fill = ws.fill()?;
+                maybe_more = fill.maybe_more;
                 sink.read_ended();
-                work.reads += 1;
+                work.reads += u32::from(fill.bytes > 0);
                 if ws.state() == LinkState::Closed {
                     return Err(NetError::Eof(crate::net::error::EofKind::Closed));
                 }
