@@ -16,11 +16,12 @@ const TICK: i64 = 100_000;
 const LOT: i64 = 100_000_000;
 /// Where the walk begins, in ticks.
 const START_TICKS: i64 = 10_330;
-/// Most changes happen within so many ticks of the touch.
-const NEAR_TICKS: u64 = 16;
-
-/// One side of a message: how many levels it has, as recorded: at this share of messages, so many at most.
+/// How many levels a message has, as recorded: at this share of messages in a thousand, so many at most.
 const LEVELS: [(u64, u64); 8] = [(0, 1), (100, 1), (250, 2), (500, 4), (750, 10), (900, 21), (990, 51), (1_000, 61)];
+
+/// How far from the touch they lie, in ticks; likewise. Nearly all of them change a level that is there: of a hundred,
+/// two or three delete and as many are new.
+const DEPTHS: [(u64, u64); 8] = [(0, 0), (100, 2), (250, 4), (500, 10), (750, 23), (900, 51), (990, 180), (1_000, 600)];
 
 /// A book: ticks to amount.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -157,6 +158,9 @@ struct Walk {
     book: Book,
     /// The best price that a bid may have; the best of an ask is one tick above.
     mid: i64,
+    /// Where it began, and where it is drawn to.
+    home: i64,
+    /// More levels than this a side never has.
     levels: usize,
     /// How far from the middle levels may lie.
     reach: u64,
@@ -164,11 +168,12 @@ struct Walk {
 
 impl Walk {
     fn new(levels: usize, random: &mut Random) -> Walk {
-        let reach = levels as u64 * 5 / 4;
-        let mut walk = Walk { book: Book::default(), mid: START_TICKS + random.below(500) as i64, levels, reach };
+        let reach = levels as u64 * 7 / 8;
+        let home = START_TICKS + random.below(500) as i64;
+        let mut walk = Walk { book: Book::default(), mid: home, home, levels, reach };
         for bid in [true, false] {
             for depth in 0..reach {
-                if random.below(100) < 76 {
+                if depth == 0 || random.below(100) < 97 {
                     let (ticks, amount) = (walk.ticks(bid, depth), walk.amount(random));
                     walk.book.side(bid).insert(ticks, amount);
                 }
@@ -190,9 +195,9 @@ impl Walk {
     /// Changes the book, and says how.
     fn step(&mut self, random: &mut Random, changes: &mut Vec<Change>) {
         let from = changes.len();
-        let count = levels_of(random.below(1_000), random);
-        if random.below(10) < 3 {
-            let up = random.below(2) == 0;
+        let count = drawn(&LEVELS, random) as usize;
+        if random.below(100) < 17 {
+            let up = (random.below(200) as i64) < 100 - (self.mid - self.home).clamp(-99, 99);
             self.mid += if up { 1 } else { -1 };
             // What the middle moved onto has to go.
             let gone = if up { self.mid } else { self.mid + 1 };
@@ -206,16 +211,15 @@ impl Walk {
                 break;
             }
             let bid = random.below(2) == 0;
-            let far = random.below(10) == 0;
-            let depth = if far { random.below(self.reach) } else { random.below(NEAR_TICKS).min(random.below(60)) };
+            let depth = drawn(&DEPTHS, random);
             let ticks = self.ticks(bid, depth);
-            if changes[from..].iter().any(|change| change.bid == bid && change.ticks == ticks) {
+            if depth >= self.reach || changes[from..].iter().any(|change| change.bid == bid && change.ticks == ticks) {
                 continue;
             }
             let levels = self.levels;
             let amount = self.amount(random);
             let (len, there) = (self.book.side(bid).len(), self.book.side(bid).contains_key(&ticks));
-            let amount = if there && len * 4 > levels * 3 && random.below(100) < 30 { 0 } else { amount };
+            let amount = if there && len * 4 > levels * 3 && random.below(100) == 0 { 0 } else { amount };
             // Never more levels than a snapshot holds.
             if there || len < levels {
                 self.change(Change { bid, ticks, amount }, changes);
@@ -230,15 +234,16 @@ impl Walk {
     }
 }
 
-/// How many levels the message at a place in a thousand has.
-fn levels_of(place: u64, random: &mut Random) -> usize {
-    let upper = LEVELS.iter().position(|(at, _)| *at > place).unwrap_or(LEVELS.len() - 1).max(1);
-    let ((from, low), (to, high)) = (LEVELS[upper - 1], LEVELS[upper]);
+/// A number of the distribution of which some places in a thousand are given.
+fn drawn(places: &[(u64, u64); 8], random: &mut Random) -> u64 {
+    let place = random.below(1_000);
+    let upper = places.iter().position(|(at, _)| *at > place).unwrap_or(places.len() - 1).max(1);
+    let ((from, low), (to, high)) = (places[upper - 1], places[upper]);
     let span = (high - low) * (place - from);
     let width = to - from;
     // What the division leaves decides by chance, so that the mean is right.
     let part = span / width + u64::from(random.below(width) < span % width);
-    (low + part) as usize
+    low + part
 }
 
 /// Writes the text; where the symbol ends.
@@ -349,10 +354,10 @@ mod tests {
         let bytes: usize = (0..20_000).map(|at| market.text(at).0.len() + market.text(at).1.len()).sum();
         let levels: usize = (0..20_000).map(|at| market.changes(at).len()).sum();
         let deleted = (0..20_000).flat_map(|at| market.changes(at)).filter(|change| change.amount == 0).count();
-        // Recorded: 286.9 bytes and 8.4 levels.
+        // Recorded: 286.9 bytes and 8.4 levels, of which 2.5% delete.
         assert!((275..300).contains(&(bytes / 20_000)), "{}", bytes / 20_000);
         assert!((160_000..180_000).contains(&levels), "{levels}");
-        assert!((15..35).contains(&(deleted * 100 / levels)), "{deleted} of {levels}");
+        assert!((20..35).contains(&(deleted * 1_000 / levels)), "{deleted} of {levels}");
         let mut counts: Vec<usize> = (0..20_000).map(|at| market.changes(at).len()).collect();
         counts.sort_unstable();
         assert_eq!([counts[2_000], counts[10_000]], [1, 4]);

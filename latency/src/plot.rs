@@ -85,9 +85,10 @@ pub(crate) fn growth(record: &Record) -> Result<String, String> {
             .x_desc("books on one socket, or sockets with one book each")
             .y_desc("nanoseconds")
             .x_label_formatter(&|count| format!("{count}"))
+            .y_label_formatter(&|ns| format!("{ns}"))
             .draw()?;
         for (at, (name, points)) in lines.iter().enumerate() {
-            let style = style([0, 2, 3, 5][at % 4], Kind::Rival, false);
+            let style = style(at, Kind::Rival, false);
             chart.draw_series(LineSeries::new(points.iter().copied(), style).point_size(4))?;
             legend_line(&legend, at, name, style)?;
         }

@@ -94,7 +94,6 @@ pub(crate) struct Round {
 #[serde(default)]
 pub(crate) struct Counted {
     pub(crate) contender: String,
-    pub(crate) load: String,
     pub(crate) system_calls: Option<f64>,
     pub(crate) instructions: Option<f64>,
 }

@@ -47,10 +47,10 @@ const SIDE_ROUNDS_MAX: usize = 5;
 const GROWTH_BOOKS: [u32; 4] = [1, 10, 100, 1_000];
 const GROWTH_SOCKETS: [u32; 3] = [1, 10, 100];
 
-/// Messages a second, and how many in the shorter and the longer run, when counting. Slow enough that everybody sleeps
-/// between two messages, under the counting tool, too.
-const STRACE: (u32, [usize; 2]) = (500, [100, 600]);
-const CALLGRIND: (u32, [usize; 2]) = (100, [50, 250]);
+/// Messages a second, and how many, when counting. Slow enough that everybody sleeps between two messages, under the
+/// counting tool, too. System calls are the difference of two runs; callgrind can be told where to begin.
+const STRACE: (u32, [usize; 2]) = (500, [200, 1_200]);
+const CALLGRIND: (u32, usize) = (300, 900);
 
 /// Runs a plan; also when contenders failed, which [`Row::failure`] tells.
 pub(crate) fn run(plan: &Plan, command: String) -> Result<(Record, Vec<Raw>), String> {
@@ -242,14 +242,14 @@ impl Runner<'_> {
             self.say(&format!("counting, {}", entry.name));
             let mut counted = Counted { contender: entry.name.into(), ..Counted::default() };
             if tools[0].1 {
-                match self.per_message(entry, STRACE, system_calls) {
-                    Ok((load, count)) => (counted.load, counted.system_calls) = (load, Some(count)),
+                match self.system_calls(entry) {
+                    Ok(count) => counted.system_calls = Some(count),
                     Err(error) => self.note_failure(&format!("system calls, {}: {error}", entry.name)),
                 }
             }
             if tools[1].1 {
-                match self.per_message(entry, CALLGRIND, instructions) {
-                    Ok((_, count)) => counted.instructions = Some(count),
+                match self.instructions(entry) {
+                    Ok(count) => counted.instructions = Some(count),
                     Err(error) => self.note_failure(&format!("instructions, {}: {error}", entry.name)),
                 }
             }
@@ -259,36 +259,48 @@ impl Runner<'_> {
     }
 
     /// The difference of a longer and a shorter run, per message; everything that happens once falls out of it.
-    fn per_message(
-        &self,
-        entry: &Entry,
-        (per_s, messages): (u32, [usize; 2]),
-        tool: fn(&Path) -> Tool,
-    ) -> Result<(String, f64), String> {
-        let load = Load::new(true, Pace::Rate(per_s));
+    fn system_calls(&self, entry: &Entry) -> Result<f64, String> {
+        let (per_s, messages) = STRACE;
+        let file = self.scratch.path("strace");
+        let wrapper = ["strace", "-f", "-c", "-o", &file.to_string_lossy()].map(str::to_owned).to_vec();
         let mut runs = [(0, 0); 2];
         for (run, messages) in runs.iter_mut().zip(messages) {
-            let file = self.scratch.path("counted");
-            let tool = tool(&file);
-            let setting = Setting {
-                messages,
-                waiting: Waiting::Sleep,
-                pin: false,
-                fifo: false,
-                wrapper: tool.command,
-                patience: 3,
-                ..self.setting(entry, load, 0)
-            };
-            let outcome = pair::run(&self.binary, entry, &setting, &self.scratch)?;
-            let text = std::fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
-            let count = (tool.count)(&text).ok_or("the tool's answer is not understood")?;
-            *run = (count, outcome.received.total as u64);
+            let outcome = self.counting_pair(entry, per_s, messages, &wrapper)?;
+            let calls = calls_of(&read(&file)?).ok_or("what strace wrote is not understood")?;
+            *run = (calls, outcome.received.total as u64);
         }
         let [(short, fewer), (long, more)] = runs;
         match (long.checked_sub(short), more.checked_sub(fewer).filter(|more| *more > 0)) {
-            (Some(count), Some(messages)) => Ok((load.to_string(), count as f64 / messages as f64)),
+            (Some(count), Some(messages)) => Ok(count as f64 / messages as f64),
             _ => Err("the longer run counted less than the shorter".into()),
         }
+    }
+
+    /// From the moment at which every book was seen to the last message, per message.
+    fn instructions(&self, entry: &Entry) -> Result<f64, String> {
+        let (per_s, messages) = CALLGRIND;
+        let file = self.scratch.path("callgrind");
+        let out = format!("--callgrind-out-file={}", file.display());
+        let marks = ["--zero-before=*counting_begins*", "--dump-before=*counting_ends*"];
+        let wrapper = ["valgrind", "--quiet", "--tool=callgrind", &out, marks[0], marks[1]].map(str::to_owned);
+        let outcome = self.counting_pair(entry, per_s, messages, &wrapper)?;
+        // The first dump is the one at the mark; what comes after it is the end of the program.
+        let count = totals_of(&read(&file.with_extension("1"))?).ok_or("what callgrind wrote is not understood")?;
+        Ok(count as f64 / outcome.received.counted.max(1) as f64)
+    }
+
+    fn counting_pair(&self, entry: &Entry, per_s: u32, messages: usize, tool: &[String]) -> Result<Outcome, String> {
+        let load = Load::new(true, Pace::Rate(per_s));
+        let setting = Setting {
+            messages,
+            waiting: Waiting::Sleep,
+            pin: false,
+            fifo: false,
+            wrapper: tool.to_vec(),
+            patience: 3,
+            ..self.setting(entry, load, 0)
+        };
+        pair::run(&self.binary, entry, &setting, &self.scratch)
     }
 
     fn note_failure(&mut self, text: &str) {
@@ -297,25 +309,13 @@ impl Runner<'_> {
     }
 }
 
-/// A tool that counts, and how to read what it writes.
-struct Tool {
-    command: Vec<String>,
-    count: fn(&str) -> Option<u64>,
-}
-
-fn system_calls(file: &Path) -> Tool {
-    let command = ["strace", "-f", "-c", "-o", &file.to_string_lossy()].map(str::to_owned).to_vec();
-    Tool { command, count: calls_of }
+fn read(file: &Path) -> Result<String, String> {
+    std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))
 }
 
 /// The line `100.00    0.004321           2      1234        56 total`.
 fn calls_of(text: &str) -> Option<u64> {
     text.lines().rev().find(|line| line.ends_with(" total"))?.split_ascii_whitespace().nth(3)?.parse().ok()
-}
-
-fn instructions(file: &Path) -> Tool {
-    let out = format!("--callgrind-out-file={}", file.display());
-    Tool { command: ["valgrind", "--quiet", "--tool=callgrind", &out].map(str::to_owned).to_vec(), count: totals_of }
 }
 
 /// The line `totals: 123456789`.
