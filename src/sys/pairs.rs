@@ -51,6 +51,34 @@ pub(crate) fn pair(text: &[u8], at: usize, between: Between, scales: [u8; 2]) ->
     None
 }
 
+/// The same for a pair of at most 40 bytes, with less text behind it: for one pair in a short message, while [`pair`] is
+/// for many.
+#[inline(always)]
+pub(crate) fn short_pair(text: &[u8], at: usize, between: Between, scales: [u8; 2]) -> Option<Pair> {
+    #[cfg(target_arch = "x86_64")]
+    if available() {
+        // SAFETY: as above.
+        return unsafe { avx2::short_pair::<true>(text, at, between, scales) };
+    }
+    let _ = (text, at, between, scales);
+    None
+}
+
+/// Reads two numbers without quotes, of which the first begins at `at`. The second ends at the first byte that is no
+/// digit and no point; whether that may follow on a number is for the caller to see.
+///
+/// `None` where the plain readers have to decide.
+#[inline(always)]
+pub(crate) fn bare_pair(text: &[u8], at: usize, between: Between, scales: [u8; 2]) -> Option<Pair> {
+    #[cfg(target_arch = "x86_64")]
+    if available() {
+        // SAFETY: as above.
+        return unsafe { avx2::short_pair::<false>(text, at, between, scales) };
+    }
+    let _ = (text, at, between, scales);
+    None
+}
+
 /// Reads rows that begin with two quoted numbers, `["0.5","12"],["0.6","7","1"]`, from the first bracket on, as long as they
 /// are plain and `push` takes them. Says where it stopped: at a row, which is the plain reader's then, or behind the
 /// last one, where no comma follows (`true`).
@@ -80,7 +108,8 @@ mod avx2 {
         __m128i, __m256i, _mm_add_epi8, _mm_adds_epu8, _mm_and_si128, _mm_andnot_si128, _mm_cvtsi128_si64,
         _mm_extract_epi64, _mm_loadu_si128, _mm_madd_epi16, _mm_maddubs_epi16, _mm_or_si128, _mm_packus_epi32,
         _mm_set1_epi8, _mm_set1_epi16, _mm_set1_epi32, _mm_shuffle_epi8, _mm_subs_epu8, _mm_testz_si128, _mm_xor_si128,
-        _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_set1_epi8,
+        _mm256_castsi128_si256, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_max_epu8, _mm256_movemask_epi8,
+        _mm256_set1_epi8, _mm256_sub_epi8,
     };
 
     /// How many bytes are looked at for one pair.
@@ -248,6 +277,77 @@ mod avx2 {
         // SAFETY: there are as many bytes as have to be.
         let (pair, end) = unsafe { in_window::<false>(enough, 0, between, scales)? };
         Some((pair, at + end))
+    }
+
+    /// How many bytes [`short_pair`] looks at: two numbers and what is between them, and no number begins so late that 16
+    /// bytes would not follow.
+    const SHORT: usize = 48;
+
+    /// `QUOTED` says whether numbers end at a quote, or at whatever is no part of them.
+    #[target_feature(enable = "avx2,bmi1,bmi2")]
+    pub(super) fn short_pair<const QUOTED: bool>(
+        text: &[u8],
+        at: usize,
+        between: Between,
+        scales: [u8; 2],
+    ) -> Option<Pair> {
+        if scales[0].max(scales[1]) >= NUMBER as u8 {
+            return None;
+        }
+        let rest = text.get(at..)?;
+        let mut padded = [0; SHORT];
+        let near = match rest.first_chunk::<SHORT>() {
+            Some(near) => near,
+            None => {
+                padded.get_mut(..rest.len())?.copy_from_slice(rest);
+                &padded
+            }
+        };
+        // SAFETY: these are the 48 bytes.
+        let (low, high) =
+            unsafe { (_mm256_loadu_si256(near.as_ptr().cast()), _mm_loadu_si128(near[32..].as_ptr().cast())) };
+        let high = _mm256_castsi128_si256(high);
+        // Above bit 47 is nothing that is meant.
+        let points = equal(low, high, b'.');
+        let ends = if QUOTED { equal(low, high, b'"') } else { no_number(low, high) };
+        let first_end = ends.trailing_zeros();
+        let first_integer_len = integer_len(near[0], first_end, points, scales[0])?;
+        // At most 24, since the first number has 16 bytes at most.
+        let second = first_end + between.len as u32;
+        let second_len = (ends >> second).trailing_zeros();
+        // SAFETY: eight bytes follow on the end of the first number, and on the start of the second.
+        let (gap, second_byte) = unsafe {
+            let byte = |place: u32| near.as_ptr().add(place as usize);
+            (u64::from_le_bytes(*byte(first_end).cast()), *byte(second))
+        };
+        if gap & between.mask != between.bytes {
+            return None;
+        }
+        let second_integer_len = integer_len(second_byte, second_len, points >> second, scales[1])?;
+        // SAFETY: both begin at 24 at most, so that 16 bytes follow, and have at most 16 bytes.
+        let (first, second_digits) = unsafe {
+            (
+                digits(near, 0, first_end, first_integer_len, scales[0]),
+                digits(near, second as usize, second_len, second_integer_len, scales[1]),
+            )
+        };
+        let wrong = _mm_or_si128(first.1, second_digits.1);
+        if _mm_testz_si128(wrong, wrong) == 0 {
+            return None;
+        }
+        Some((integers(first.0, second_digits.0), at + (second + second_len) as usize))
+    }
+
+    /// Which bytes are neither digits nor points; `/`, which lies between them, counts as one of them here.
+    #[target_feature(enable = "avx2,bmi1,bmi2")]
+    #[inline]
+    fn no_number(low: __m256i, high: __m256i) -> u64 {
+        let of_32 = |bytes: __m256i| {
+            let moved = _mm256_sub_epi8(bytes, _mm256_set1_epi8(b'.'.cast_signed()));
+            let last = _mm256_set1_epi8((b'9' - b'.').cast_signed());
+            _mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_max_epu8(moved, last), last)).cast_unsigned()
+        };
+        !(u64::from(of_32(low)) | u64::from(of_32(high)) << 32)
     }
 
     #[target_feature(enable = "avx2,bmi1,bmi2")]

@@ -9,16 +9,18 @@ mod rest;
 mod tests;
 
 use self::rest::{markets, refusal};
-use super::shared::{LevelReader, cut, iso_time, statistic};
+use super::routes::Name;
+use super::shared::{IsoTimes, LevelReader, cut, iso_time, statistic};
 use super::{
     Act, Answer, AnswerError, Ask, BookKind, Channel, DecodeError, Decoded, Item, MessageLimit, Method, PingRule,
     Profile, Reply, Request, RestLimit, Route, RouteId, Routes, Venue,
 };
-use crate::book::Rule;
+use crate::book::{Level, Rule};
 use crate::error::{Error, ErrorKind};
 use crate::json::{Cursor, DocParser, JsonError, JsonErrorKind, Kind};
 use crate::market::Market;
 use crate::model::{Health, Id, Status, TakerSide, Ticker, Trade, Wall};
+use crate::sys::pairs::Between;
 
 /// Coinbase Exchange.
 pub static COINBASEPRO: Profile = Profile {
@@ -44,15 +46,17 @@ pub static COINBASEPRO: Profile = Profile {
     book_window: 0,
     market_lists: 1,
     ping_text: None,
-    open: || Box::new(CoinbasePro { doc: DocParser::default() }),
+    open: || Box::new(CoinbasePro::default()),
 };
 
 /// Levels of one side in a snapshot; the venue sends all there are.
 const SNAPSHOT_LEVELS_MAX: usize = 250_000;
 
 /// The adapter.
+#[derive(Default)]
 struct CoinbasePro {
     doc: DocParser,
+    times: IsoTimes,
 }
 
 /// Names under which the venue lists a channel, with ours: the channels that start a topic.
@@ -163,22 +167,11 @@ impl Venue for CoinbasePro {
     }
 
     fn on_frame(&mut self, frame: &[u8], routes: &Routes, out: &mut Decoded) -> Result<(), DecodeError> {
-        let mut c = Cursor::new(frame);
-        // The type comes first but in messages that another program wrote anew.
-        let kind = if c.eat_text(b"{\"type\":") { c.bytes() } else { find_member(frame, b"type") };
-        match kind {
-            Ok(b"l2update" | b"snapshot") => on_level2(frame, routes, out),
-            Ok(b"match" | b"last_match") => on_match(frame, routes, out),
-            Ok(b"ticker") => on_ticker(frame, routes, out),
-            Ok(b"subscriptions") => on_subscriptions(frame, out),
-            Ok(b"error") => on_error(frame, out),
-            // New types may come at any time.
-            Ok(_) => {
-                out.items.push(Item::Heartbeat);
-                Ok(())
-            }
-            Err(error) => Err(DecodeError::Malformed { route: None, error }),
+        if on_usual_update(frame, routes, &mut self.times, out).is_some() {
+            return Ok(());
         }
+        out.clear();
+        on_any_frame(frame, routes, out)
     }
 
     fn request(&self, ask: Ask, _: Option<&Market>) -> Result<Request, Error> {
@@ -215,6 +208,26 @@ impl Venue for CoinbasePro {
             Ask::Status => Ok(Answer::Status(Status { status: Health::Ok, updated: now, emulated: true })),
             Ask::Snapshot { .. } => Err(refused(Error::new(ErrorKind::NotSupported, "snapshots come on the stream"))),
         }
+    }
+}
+
+/// Any message, with its members in any order; the plain way beside [`on_usual_update`], and its judge in the tests.
+fn on_any_frame(frame: &[u8], routes: &Routes, out: &mut Decoded) -> Result<(), DecodeError> {
+    let mut c = Cursor::new(frame);
+    // The type comes first but in messages that another program wrote anew.
+    let kind = if c.eat_text(b"{\"type\":") { c.bytes() } else { find_member(frame, b"type") };
+    match kind {
+        Ok(b"l2update" | b"snapshot") => on_level2(frame, routes, out),
+        Ok(b"match" | b"last_match") => on_match(frame, routes, out),
+        Ok(b"ticker") => on_ticker(frame, routes, out),
+        Ok(b"subscriptions") => on_subscriptions(frame, out),
+        Ok(b"error") => on_error(frame, out),
+        // New types may come at any time.
+        Ok(_) => {
+            out.items.push(Item::Heartbeat);
+            Ok(())
+        }
+        Err(error) => Err(DecodeError::Malformed { route: None, error }),
     }
 }
 
@@ -276,6 +289,54 @@ fn on_level2(frame: &[u8], routes: &Routes, out: &mut Decoded) -> Result<(), Dec
     let (first, last, prev, checksum) = (0, 0, None, None);
     out.items.push(Item::Book { route: id, kind, first, last, prev, venue_time, bids, asks, rejected, checksum });
     Ok(())
+}
+
+/// An `l2update` as the venue writes it, member by member in its usual order and without a blank. `None` if anything is
+/// different, or unusual: then [`on_any_frame`] reads it from the start, and what this added to `out` is to be given up.
+///
+/// It does what [`on_level2`] does and is its twin; it exists because telling the members by their names takes most of the
+/// time of a small message.
+#[inline(always)]
+fn on_usual_update(frame: &[u8], routes: &Routes, times: &mut IsoTimes, out: &mut Decoded) -> Option<()> {
+    const CHANNEL: Name = Name::new(b"level2");
+    const BETWEEN: Between = Between::new(b"\",\"");
+    let mut c = Cursor::new(frame);
+    if !c.eat_text(b"{\"type\":\"l2update\",\"product_id\":") {
+        return None;
+    }
+    let (id, route) = routes.read_symbol(CHANNEL, &mut c)?;
+    if !c.eat_text(b",\"changes\":[") {
+        return None;
+    }
+    let (start, mut left) = (out.levels_start(), route.levels_max);
+    loop {
+        let is_bid = c.eat_text(b"[\"buy\",");
+        if !is_bid && !c.eat_text(b"[\"sell\",") {
+            return None;
+        }
+        let [price, qty] = c.plain_short_pair(BETWEEN, [route.price_scale, route.amount_scale])?;
+        left = left.checked_sub(1)?;
+        if is_bid {
+            out.push_level(Level { price, qty });
+        } else {
+            out.push_mixed_ask(Level { price, qty });
+        }
+        if c.eat_text(b"]],\"time\":") {
+            break;
+        }
+        if !c.eat_text(b"],") {
+            return None;
+        }
+    }
+    let venue_time = Some(times.plain_time(&mut c)?);
+    if !c.eat_text(b"}") || !c.is_at_end() {
+        return None;
+    }
+    let bids = out.levels_since(start);
+    let asks = out.mixed_asks();
+    let (kind, first, last, prev, rejected, checksum) = (BookKind::Delta, 0, 0, None, 0, None);
+    out.items.push(Item::Book { route: id, kind, first, last, prev, venue_time, bids, asks, rejected, checksum });
+    Some(())
 }
 
 /// The product, which comes second; wherever it is in messages that another program wrote anew.

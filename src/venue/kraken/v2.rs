@@ -1,13 +1,15 @@
 //! Version 2: objects, numbers without quotes. Frames are from Kraken's documentation of 2025.
 
 use super::{Channel, DecodeError, Decoded, KRAKEN, RouteId, Routes, failed, rest};
-use crate::book::Expected;
 use crate::book::checksum::Scales;
+use crate::book::{Expected, Level};
 use crate::error::Error;
 use crate::json::{Cursor, JsonError, JsonErrorKind};
 use crate::model::{BidAsk, Candle, Health, Id, TakerSide, Ticker, Trade};
+use crate::sys::pairs::Between;
 use crate::venue::decoded::Span;
-use crate::venue::shared::{LevelReader, cut, iso_time, number, number_if_any, statistic};
+use crate::venue::routes::Name;
+use crate::venue::shared::{IsoTimes, LevelReader, cut, iso_time, number, number_if_any, statistic};
 use crate::venue::{BookKind, Item, Route};
 
 /// `{"channel":"book","type":"update","data":[{"symbol":"MATIC/USD",..}]}`; everything else is an answer or a notice.
@@ -44,6 +46,73 @@ pub(super) fn on_frame(frame: &[u8], routes: &Routes, out: &mut Decoded) -> Resu
         }
         (Ok(()), ..) => on_other(frame, out),
         (Err(error), ..) => Err(failed(error, found)),
+    }
+}
+
+/// A message of a book as the venue writes it, member by member in its usual order and without a blank. `None` if anything
+/// is different, or unusual: then [`on_frame`] reads it from the start, and what this added to `out` is to be given up.
+///
+/// It does what [`on_frame`] does and is its twin; it exists because telling the members by their names takes half of the
+/// time of a message.
+#[inline(always)]
+pub(super) fn on_usual_book(frame: &[u8], routes: &Routes, times: &mut IsoTimes, out: &mut Decoded) -> Option<()> {
+    const CHANNEL: Name = Name::new(b"book");
+    let mut c = Cursor::new(frame);
+    let kind = if c.eat_text(b"{\"channel\":\"book\",\"type\":\"update\",\"data\":[{\"symbol\":") {
+        BookKind::Delta
+    } else if c.eat_text(b"{\"channel\":\"book\",\"type\":\"snapshot\",\"data\":[{\"symbol\":") {
+        BookKind::Snapshot { bids_cut: false, asks_cut: false }
+    } else {
+        return None;
+    };
+    let (id, route) = routes.read_symbol(CHANNEL, &mut c)?;
+    if !c.eat_text(b",\"bids\":[") || !matches!(route.channel, Channel::Book | Channel::TopBook(_)) {
+        return None;
+    }
+    let bids = read_usual_levels(&mut c, route, out)?;
+    if !c.eat_text(b",\"asks\":[") {
+        return None;
+    }
+    let asks = read_usual_levels(&mut c, route, out)?;
+    if !c.eat_text(b",\"checksum\":") {
+        return None;
+    }
+    let crc = c.u64().ok()? as u32;
+    if !c.eat_text(b",\"timestamp\":") {
+        return None;
+    }
+    let venue_time = Some(times.plain_time(&mut c)?);
+    if !c.eat_text(b"}]}") || !c.is_at_end() {
+        return None;
+    }
+    let printed = Scales { price: route.price_scale, qty: route.amount_scale };
+    let checksum = Some(Expected::Kraken { crc, printed });
+    let (first, last, prev, rejected) = (0, 0, None, 0);
+    out.items.push(Item::Book { route: id, kind, first, last, prev, venue_time, bids, asks, rejected, checksum });
+    Some(())
+}
+
+/// Rows of `{"price":0.5666,"qty":4831.75496356}` and the bracket behind them.
+#[inline(always)]
+fn read_usual_levels(c: &mut Cursor<'_>, route: &Route, out: &mut Decoded) -> Option<Span> {
+    const BETWEEN: Between = Between::new(b",\"qty\":");
+    let (start, mut left) = (out.levels_start(), route.levels_max);
+    if c.eat_text(b"]") {
+        return Some(out.levels_since(start));
+    }
+    loop {
+        if !c.eat_text(b"{\"price\":") {
+            return None;
+        }
+        let [price, qty] = c.plain_bare_pair(BETWEEN, [route.price_scale, route.amount_scale])?;
+        left = left.checked_sub(1)?;
+        out.push_level(Level { price, qty });
+        if c.eat_text(b"}]") {
+            return Some(out.levels_since(start));
+        }
+        if !c.eat_text(b"},") {
+            return None;
+        }
     }
 }
 
