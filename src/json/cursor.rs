@@ -203,6 +203,15 @@ impl<'a> Cursor<'a> {
         Some(lanes.bits() & ((1 << (8 * len)) - 1))
     }
 
+    /// Reads a bare integer of at most fifteen digits, without a needless zero. The caller has to see that a comma or a
+    /// bracket follows. `None`, and nothing is read, if anything else comes, or too little behind it.
+    #[inline(always)]
+    pub(crate) fn plain_u64(&mut self) -> Option<u64> {
+        let (value, len) = decimal::integer(Lanes::of(self.near::<16>()?, 0)?)?;
+        self.position += len;
+        Some(value)
+    }
+
     /// Reads the digits of a bare integer of at most fifteen, without a needless zero. `None`, and nothing is read, if
     /// anything else comes.
     #[inline(always)]

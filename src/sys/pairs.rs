@@ -291,18 +291,29 @@ mod avx2 {
         between: Between,
         scales: [u8; 2],
     ) -> Option<Pair> {
+        let rest = text.get(at..)?;
+        match rest.first_chunk() {
+            Some(near) => in_short::<QUOTED>(near, at, between, scales),
+            None => at_end::<QUOTED>(rest, at, between, scales),
+        }
+    }
+
+    /// The same where the text ends soon: from a copy with zeros behind it.
+    #[target_feature(enable = "avx2,bmi1,bmi2")]
+    #[inline(never)]
+    fn at_end<const QUOTED: bool>(rest: &[u8], at: usize, between: Between, scales: [u8; 2]) -> Option<Pair> {
+        let mut near = [0; SHORT];
+        near.get_mut(..rest.len())?.copy_from_slice(rest);
+        in_short::<QUOTED>(&near, at, between, scales)
+    }
+
+    /// The pair at the start of `near`, which is `at` in the text.
+    #[target_feature(enable = "avx2,bmi1,bmi2")]
+    #[inline]
+    fn in_short<const QUOTED: bool>(near: &[u8; SHORT], at: usize, between: Between, scales: [u8; 2]) -> Option<Pair> {
         if scales[0].max(scales[1]) >= NUMBER as u8 {
             return None;
         }
-        let rest = text.get(at..)?;
-        let mut padded = [0; SHORT];
-        let near = match rest.first_chunk::<SHORT>() {
-            Some(near) => near,
-            None => {
-                padded.get_mut(..rest.len())?.copy_from_slice(rest);
-                &padded
-            }
-        };
         // SAFETY: these are the 48 bytes.
         let (low, high) =
             unsafe { (_mm256_loadu_si256(near.as_ptr().cast()), _mm_loadu_si128(near[32..].as_ptr().cast())) };

@@ -68,31 +68,32 @@ impl IsoTimes {
     /// nothing is read, if anything else comes.
     #[inline(always)]
     pub(super) fn plain_time(&mut self, c: &mut Cursor<'_>) -> Option<Wall> {
-        c.plain_chunk(|text: &[u8; DATE + 17]| {
-            let (date, rest) = text.split_first_chunk::<DATE>()?;
-            let (clock, rest) = rest.split_first_chunk::<8>()?;
-            let (fraction, quote) = rest.split_first_chunk::<8>()?;
-            if *quote != *b"\"" || (*date != self.date && !self.remember(date)) {
-                return None;
-            }
-            let clock = u64::from_le_bytes(*clock) ^ u64::from_le_bytes(*b"00:00:00");
-            let fraction = u64::from_le_bytes(*fraction) ^ u64::from_le_bytes(*b".000000Z");
-            // A digit is at most 9 now, and everything else zero. Both sums carry into the highest bit of a byte where that is
-            // not so; what carries beyond a byte comes from one that has this bit itself.
-            let wrong = clock
-                | clock.wrapping_add(0x7676_7f76_767f_7676)
-                | fraction
-                | fraction.wrapping_add(0x7f76_7676_7676_767f);
-            if wrong & 0x8080_8080_8080_8080 != 0 {
-                return None;
-            }
-            // Numbers of two digits, each where its first digit was.
-            let (clock, fraction) = (clock * 10 + (clock >> 8), (fraction >> 8) * 10 + (fraction >> 16));
-            let two = |numbers: u64, byte: u32| (numbers >> (8 * byte) & 0xff) as i64;
-            let seconds = (two(clock, 0) * 60 + two(clock, 3)) * 60 + two(clock, 6);
-            let micros = (two(fraction, 0) * 100 + two(fraction, 2)) * 100 + two(fraction, 4);
-            Some(Wall(self.start_ns + (seconds * 1_000_000 + micros) * 1_000))
-        })
+        c.plain_chunk(|text| self.of_text(text))
+    }
+
+    #[inline(always)]
+    fn of_text(&mut self, text: &[u8; DATE + 17]) -> Option<Wall> {
+        let (date, rest) = text.split_first_chunk::<DATE>()?;
+        let (clock, rest) = rest.split_first_chunk::<8>()?;
+        let (fraction, quote) = rest.split_first_chunk::<8>()?;
+        if *quote != *b"\"" || (*date != self.date && !self.remember(date)) {
+            return None;
+        }
+        let clock = u64::from_le_bytes(*clock) ^ u64::from_le_bytes(*b"00:00:00");
+        let fraction = u64::from_le_bytes(*fraction) ^ u64::from_le_bytes(*b".000000Z");
+        // A digit is at most 9 now, and everything else zero. Both sums carry into the highest bit of a byte where that is
+        // not so; what carries beyond a byte comes from one that has this bit itself.
+        let wrong =
+            clock | clock.wrapping_add(0x7676_7f76_767f_7676) | fraction | fraction.wrapping_add(0x7f76_7676_7676_767f);
+        if wrong & 0x8080_8080_8080_8080 != 0 {
+            return None;
+        }
+        // Numbers of two digits, each where its first digit was.
+        let (clock, fraction) = (clock * 10 + (clock >> 8), (fraction >> 8) * 10 + (fraction >> 16));
+        let two = |numbers: u64, byte: u32| (numbers >> (8 * byte) & 0xff) as i64;
+        let seconds = (two(clock, 0) * 60 + two(clock, 3)) * 60 + two(clock, 6);
+        let micros = (two(fraction, 0) * 100 + two(fraction, 2)) * 100 + two(fraction, 4);
+        Some(Wall(self.start_ns + (seconds * 1_000_000 + micros) * 1_000))
     }
 
     /// Another day than the last one. False if it is none, or too far away to count with.

@@ -77,7 +77,7 @@ pub(super) fn on_usual_book(frame: &[u8], routes: &Routes, times: &mut IsoTimes,
     if !c.eat_text(b",\"checksum\":") {
         return None;
     }
-    let crc = c.u64().ok()? as u32;
+    let crc = c.plain_u64()? as u32;
     if !c.eat_text(b",\"timestamp\":") {
         return None;
     }

@@ -293,14 +293,17 @@ fn on_usual_book(frame: &[u8], routes: &Routes, out: &mut Decoded) -> Option<()>
         return None;
     }
     let venue_time = Some(Wall::from_ms(c.i64().ok()?));
-    if !c.eat_text(b",\"checksum\":") {
+    let checksum = if c.eat_text(b",\"checksum\":0") {
+        None
+    } else if c.eat_text(b",\"checksum\":") {
+        checksum_of(c.i64().ok()?)
+    } else {
         return None;
-    }
-    let checksum = checksum_of(c.i64().ok()?);
+    };
     let (mut last, mut prev) = (0, None);
     // Not there in 2022.
     if c.eat_text(b",\"seqId\":") {
-        last = c.u64().ok()?;
+        last = c.plain_u64()?;
         if !c.eat_text(b",\"prevSeqId\":") {
             return None;
         }
