@@ -18,7 +18,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use wirebook::net::stream::ReadMode;
-use wirebook::net::tls::TlsRoots;
+use wirebook::net::tls::{TlsRecords, TlsRoots};
 use wirebook::net::{LinkState, Message, NetConfig, Url, WsLink};
 
 struct Counting;
@@ -154,7 +154,7 @@ fn plain_messages_allocate_nothing() {
 }
 
 #[test]
-fn tls_messages_allocate_once_per_record() {
+fn tls_messages_allocate_nothing_unless_rustls_opens_the_records() {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
@@ -171,9 +171,13 @@ fn tls_messages_allocate_once_per_record() {
         .unwrap();
     let roots = TlsRoots { webpki: false, extra: vec![issuer.der().to_vec()], ..TlsRoots::default() };
     let config = NetConfig::new(&roots).unwrap();
-    let addr = server(move |stream| {
-        serve(StreamOwned::new(ServerConnection::new(Arc::new(server_config)).unwrap(), stream));
-    });
-    let (sending, receiving) = exchange(addr, "wss", &config);
-    assert_eq!((sending, receiving), (MESSAGES, MESSAGES));
+    let server_config = Arc::new(server_config);
+    for (records, each) in [(TlsRecords::InPlace, 0), (TlsRecords::Rustls, MESSAGES)] {
+        let config = NetConfig { tls: config.tls.clone().with_records(records), ..config.clone() };
+        let server_config = server_config.clone();
+        let addr = server(move |stream| {
+            serve(StreamOwned::new(ServerConnection::new(server_config).unwrap(), stream));
+        });
+        assert_eq!(exchange(addr, "wss", &config), (each, each), "{records:?}");
+    }
 }

@@ -198,6 +198,7 @@ impl Book {
     }
 
     /// True if the best bid is at or above the best ask.
+    #[inline(always)]
     pub fn is_crossed(&self) -> bool {
         match (self.bids.best(), self.asks.best()) {
             (Some(bid), Some(ask)) => bid.price >= ask.price,

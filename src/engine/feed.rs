@@ -12,7 +12,7 @@ use crate::model::{
     BidAsk, Candle, Cause, Event, FeedId, FeedState, MarketId, Mono, Notice, Ring, Stamp, Status, Ticker, Trade,
     Update, VenueId, Wall,
 };
-use crate::venue::{Act, Channel, Decoded, Item, Route};
+use crate::venue::{Act, BookKind, Channel, Decoded, Item, Route};
 
 use super::core::{LinkId, RequestId, Sink};
 
@@ -230,10 +230,11 @@ impl Feeds {
             sink.passed(feed.metric, Stage::Kernel, passed_ns as u64);
         }
         let event = match (item, &mut feed.data) {
-            (Item::Book { rejected, checksum, .. }, Data::Book(inner)) => {
-                let mut step = match (decoded.snapshot(item), decoded.delta(item)) {
-                    (Some(snapshot), _) => inner.sync.on_snapshot(&snapshot, &mut inner.book, received),
-                    (None, Some(delta)) => inner.sync.on_delta(&delta, &mut inner.book, received),
+            (Item::Book { kind, rejected, checksum, .. }, Data::Book(inner)) => {
+                let delta = if *kind == BookKind::Delta { decoded.delta(item) } else { None };
+                let mut step = match (&delta, decoded.snapshot(item)) {
+                    (Some(delta), _) => inner.sync.on_delta(delta, &mut inner.book, received),
+                    (None, Some(snapshot)) => inner.sync.on_snapshot(&snapshot, &mut inner.book, received),
                     (None, None) => return,
                 };
                 if let (Some(expected), Step::Applied | Step::Joined) = (*checksum, step)
@@ -252,8 +253,10 @@ impl Feeds {
                         return;
                     }
                 }
-                let delta = if step == Step::Applied { decoded.delta(item) } else { None };
-                let (bids, asks) = delta.map_or((&[][..], &[][..]), |Delta { bids, asks, .. }| (bids, asks));
+                let (bids, asks) = match delta {
+                    Some(Delta { bids, asks, .. }) if step == Step::Applied => (bids, asks),
+                    _ => (&[][..], &[][..]),
+                };
                 Event::Book { book: &inner.book, bids, asks }
             }
             (Item::Trades { trades, .. }, Data::Trades(ring)) => {

@@ -190,7 +190,9 @@ impl Io {
             }
             let closed = event.is_read_closed() || event.is_error();
             self.on_ready(token.0, event.is_readable(), event.is_writable(), closed, core, clock, sink, &mut work);
-            self.again_now.retain(|at| *at != token.0);
+            if !self.again_now.is_empty() {
+                self.again_now.retain(|at| *at != token.0);
+            }
         }
         self.events = events;
         while let Some(at) = self.again_now.pop() {
@@ -376,7 +378,11 @@ impl Io {
         self.find_only();
     }
 
+    /// To be called when a WebSocket has come up or a socket has gone.
     fn find_only(&mut self) {
+        // Each socket is noted at most once, so neither grows while messages come.
+        self.again.reserve(self.sockets.len().saturating_sub(self.again.len()));
+        self.again_now.reserve(self.sockets.len().saturating_sub(self.again_now.len()));
         let mut up = self.sockets.iter().filter(|(_, socket)| matches!(socket, Socket::Ws { up: true, .. }));
         self.only = match (up.next(), up.next()) {
             (Some((at, _)), None) => Some(at),
@@ -697,7 +703,9 @@ fn read_messages(
     sink.read_began(received);
     loop {
         let kernel = ws.kernel_stamp_ns().map(Wall);
-        match ws.next()? {
+        // To be told that there is nothing takes longer than to look.
+        let next = if ws.is_drained() { None } else { ws.next()? };
+        match next {
             Some(Message::Text(text) | Message::Binary(text)) => {
                 core.on_message(link, text, received, kernel, sink);
                 work.messages += 1;

@@ -225,6 +225,18 @@ impl<'a> Cursor<'a> {
         near.get(..len)
     }
 
+    /// Reads a bare integer of at most fifteen digits. `None`, and nothing is read, if anything else comes.
+    #[inline(always)]
+    pub(crate) fn plain_u64(&mut self) -> Option<u64> {
+        let near = self.near::<NEAR>()?;
+        let (value, len) = decimal::integer(Lanes::of(near, 0)?)?;
+        if !ends_number(*near.get(len)?) {
+            return None;
+        }
+        self.position += len;
+        Some(value)
+    }
+
     /// Whether all of the text has been read.
     #[inline(always)]
     pub(crate) fn is_at_end(&self) -> bool {
@@ -967,7 +979,10 @@ impl<'a> Cursor<'a> {
     #[inline(always)]
     fn eat(&mut self, byte: u8) -> bool {
         let eaten = self.next_byte() == Some(byte);
-        self.position += usize::from(eaten);
+        // Not as an addition of 0 or 1, which rustc 1.95 loses behind a loop in some places.
+        if eaten {
+            self.position += 1;
+        }
         eaten
     }
 

@@ -178,6 +178,12 @@ impl WsLink {
         }
     }
 
+    /// Whether [`next`](Self::next) would answer `None` and send nothing.
+    #[inline]
+    pub fn is_drained(&self) -> bool {
+        self.ws.is_drained() && self.ws.out_len() == 0
+    }
+
     /// The next message, or `None` when more bytes are needed. Pongs and the answer to a close frame are sent from here.
     ///
     /// # Errors
@@ -329,6 +335,8 @@ impl WsLink {
         let flushed = self.flush();
         loop {
             let recv = self.stream.recv(&mut self.ws)?;
+            // No haste here, and who only sends afterwards would leave it with the kernel for ever.
+            self.stream.finish_read()?;
             match self.upgrade.offer(self.ws.unread(), recv.end.is_some())? {
                 Offered::Accepted { consumed } => {
                     self.ws.consume(consumed);

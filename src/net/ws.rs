@@ -201,6 +201,12 @@ impl Ws {
         Ok(self.find()?.map(|found| self.lend(found)))
     }
 
+    /// Whether everything that arrived has been taken.
+    #[inline]
+    pub fn is_drained(&self) -> bool {
+        self.pos == self.end
+    }
+
     /// The first half of [`next`](Self::next): where the next message is. Between the halves what waits in the out buffer
     /// can be sent.
     #[inline]

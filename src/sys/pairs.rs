@@ -9,6 +9,9 @@
 //!
 //! Processors without AVX2 always take the plain way.
 
+#[cfg(target_arch = "x86_64")]
+use std::sync::atomic::{AtomicU8, Ordering};
+
 /// What stands between the two numbers of a pair, quotes included; at most eight bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Between {
@@ -93,12 +96,33 @@ pub(crate) fn rows(text: &[u8], at: usize, scales: [u8; 2], push: impl FnMut(i64
     (at, false)
 }
 
+/// Whether the processor has what the routines are compiled for; one look at one byte.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn available() -> bool {
-    std::is_x86_feature_detected!("avx2")
+    match AVAILABLE.load(Ordering::Relaxed) {
+        UNKNOWN => detect(),
+        known => known == YES,
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+static AVAILABLE: AtomicU8 = AtomicU8::new(UNKNOWN);
+#[cfg(target_arch = "x86_64")]
+const UNKNOWN: u8 = 0;
+#[cfg(target_arch = "x86_64")]
+const YES: u8 = 1;
+#[cfg(target_arch = "x86_64")]
+const NO: u8 = 2;
+
+#[cfg(target_arch = "x86_64")]
+#[cold]
+fn detect() -> bool {
+    let all = std::is_x86_feature_detected!("avx2")
         && std::is_x86_feature_detected!("bmi1")
-        && std::is_x86_feature_detected!("bmi2")
+        && std::is_x86_feature_detected!("bmi2");
+    AVAILABLE.store(if all { YES } else { NO }, Ordering::Relaxed);
+    all
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -368,59 +392,47 @@ mod avx2 {
         scales: [u8; 2],
         mut push: impl FnMut(i64, i64) -> bool,
     ) -> (usize, bool) {
-        if scales[0].max(scales[1]) >= NUMBER as u8 {
+        const BETWEEN: Between = Between::new(b"\",\"");
+        /// Bracket, quote, and what has to follow on them.
+        const ROW: usize = 2 + FAR;
+        if scales[0].max(scales[1]) >= NUMBER as u8 || start >= text.len() {
             return (start, false);
         }
-        let (at, stop) = far_rows(text, start, scales, &mut push);
-        if stop != Stop::Short || at >= text.len() {
-            return (at, stop == Stop::Last);
-        }
-        // The last bytes are read from a copy with zeros behind it.
-        let mut padded = [0; 2 * FAR + 2];
-        let rest = &text[at..];
-        padded[..rest.len()].copy_from_slice(rest);
-        let (further, stop) = far_rows(&padded, 0, scales, &mut push);
-        (at + further, stop == Stop::Last)
-    }
-
-    /// Why [`far_rows`] stopped.
-    #[derive(Clone, Copy, PartialEq, Eq)]
-    enum Stop {
-        /// At a row that it cannot read, or that nobody wants.
-        Row,
-        /// Behind the last row.
-        Last,
-        /// Too little is left of the text.
-        Short,
-    }
-
-    #[target_feature(enable = "avx2,bmi1,bmi2")]
-    #[inline(never)]
-    fn far_rows(text: &[u8], mut at: usize, scales: [u8; 2], push: &mut impl FnMut(i64, i64) -> bool) -> (usize, Stop) {
-        const BETWEEN: Between = Between::new(b"\",\"");
-        let Some(enough) = text.len().checked_sub(2 + FAR) else { return (at, Stop::Short) };
-        while at <= enough {
-            if text[at..at + 2] != *b"[\"" {
-                return (at, Stop::Row);
+        // The last bytes are read from a copy with zeros behind it, so that all of them have enough behind them.
+        let mut padded = [0; 2 * ROW];
+        let (mut bytes, mut len, mut at, mut before) = (text.as_ptr(), text.len(), start, 0);
+        loop {
+            if len - at < ROW {
+                if len - at == 0 || before > 0 && len - at < ROW {
+                    return (before + at, false);
+                }
+                let left = len - at;
+                padded[..left].copy_from_slice(&text[at..]);
+                (bytes, len, before, at) = (padded.as_ptr(), left + ROW, at, 0);
+            }
+            // SAFETY: `bytes` are `len` bytes, either of the text or of the copy, which has at least as many, and is not
+            // written any more; `at` is so far from their end.
+            let seen = unsafe { std::slice::from_raw_parts(bytes, len) };
+            if seen[at..at + 2] != *b"[\"" {
+                return (before + at, false);
             }
             // SAFETY: as many bytes are left.
-            let row = unsafe { in_window::<true>(text, at + 2, BETWEEN, scales) };
-            let Some(([price, qty], quote)) = row else { return (at, Stop::Row) };
+            let row = unsafe { in_window::<true>(seen, at + 2, BETWEEN, scales) };
+            let Some(([price, qty], quote)) = row else { return (before + at, false) };
             let mut end = quote + 1;
-            if text[end] != b']' {
-                let Some(bracket) = super::super::lanes::end_of_cells(text, end) else { return (at, Stop::Row) };
+            if seen[end] != b']' {
+                let Some(bracket) = super::super::lanes::end_of_cells(seen, end) else { return (before + at, false) };
                 end = bracket;
             }
             if !push(price, qty) {
-                return (at, Stop::Row);
+                return (before + at, false);
             }
             at = end + 1;
-            if text.get(at) != Some(&b',') {
-                return (at, Stop::Last);
+            if seen.get(at) != Some(&b',') {
+                return (before + at, true);
             }
             at += 1;
         }
-        (at, Stop::Short)
     }
 
     /// A mask of the first `n` bytes.

@@ -327,7 +327,7 @@ impl Decoded {
     }
 
     /// A book item as a delta.
-    #[inline]
+    #[inline(always)]
     pub fn delta(&self, item: &Item) -> Option<Delta<'_>> {
         let Item::Book { first, last, prev, venue_time, bids, asks, .. } = *item else { return None };
         Some(Delta { first, last, prev, venue_time, bids: self.levels(bids), asks: self.levels(asks) })

@@ -49,7 +49,7 @@ fn usual_depth_update(c: &mut Cursor<'_>, id: RouteId, route: &Route, out: &mut 
     if !c.eat_text(b"{\"e\":\"depthUpdate\",\"E\":") {
         return None;
     }
-    let venue_time = Some(Wall::from_ms(c.i64().ok()?));
+    let venue_time = Some(Wall::from_ms(c.plain_u64()?.cast_signed()));
     // Futures have a time of the transaction and the number before this one.
     if c.eat_text(b",\"T\":") {
         c.plain_digits()?;
@@ -61,12 +61,12 @@ fn usual_depth_update(c: &mut Cursor<'_>, id: RouteId, route: &Route, out: &mut 
     if !c.eat_text(b",\"U\":") {
         return None;
     }
-    let first = c.u64().ok()?;
+    let first = c.plain_u64()?;
     if !c.eat_text(b",\"u\":") {
         return None;
     }
-    let last = c.u64().ok()?;
-    let prev = if c.eat_text(b",\"pu\":") { Some(c.u64().ok()?) } else { None };
+    let last = c.plain_u64()?;
+    let prev = if c.eat_text(b",\"pu\":") { Some(c.plain_u64()?) } else { None };
     if !c.eat_text(b",\"b\":") {
         return None;
     }
@@ -112,7 +112,7 @@ fn usual_trade(c: &mut Cursor<'_>, id: RouteId, route: &Route, out: &mut Decoded
     if !c.eat_text(b",\"T\":") {
         return None;
     }
-    let venue_time = Some(Wall::from_ms(c.i64().ok()?));
+    let venue_time = Some(Wall::from_ms(c.plain_u64()?.cast_signed()));
     let side = if c.eat_text(b",\"m\":true,\"M\":true}") {
         Some(TakerSide::Sell)
     } else if c.eat_text(b",\"m\":false,\"M\":true}") {
@@ -133,7 +133,7 @@ fn usual_book_ticker(c: &mut Cursor<'_>, id: RouteId, route: &Route, out: &mut D
     if !c.eat_text(b"{\"u\":") {
         return None;
     }
-    let nonce = Some(c.u64().ok()?);
+    let nonce = Some(c.plain_u64()?);
     if !c.eat_text(b",\"s\":") {
         return None;
     }
