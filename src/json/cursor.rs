@@ -180,13 +180,12 @@ impl<'a> Cursor<'a> {
         Some(numbers)
     }
 
-    /// Lets `read` look at the next `N` bytes, which have been read if it has an answer. `None`, and nothing is read, if it
-    /// has none or fewer bytes are left.
+    /// Reads the next `N` bytes, whatever they are. `None` if fewer are left.
     #[inline(always)]
-    pub(crate) fn plain_chunk<const N: usize, R>(&mut self, read: impl FnOnce(&'a [u8; N]) -> Option<R>) -> Option<R> {
-        let value = read(self.near::<N>()?)?;
+    pub(crate) fn plain_chunk<const N: usize>(&mut self) -> Option<&'a [u8; N]> {
+        let near = self.near::<N>()?;
         self.position += N;
-        Some(value)
+        Some(near)
     }
 
     /// Reads a string of at most 15 bytes without escapes as a little-endian integer, with zeros behind its last byte.
@@ -201,15 +200,6 @@ impl<'a> Cursor<'a> {
         }
         self.position += len + 2;
         Some(lanes.bits() & ((1 << (8 * len)) - 1))
-    }
-
-    /// Reads a bare integer of at most fifteen digits, without a needless zero. The caller has to see that a comma or a
-    /// bracket follows. `None`, and nothing is read, if anything else comes, or too little behind it.
-    #[inline(always)]
-    pub(crate) fn plain_u64(&mut self) -> Option<u64> {
-        let (value, len) = decimal::integer(Lanes::of(self.near::<16>()?, 0)?)?;
-        self.position += len;
-        Some(value)
     }
 
     /// Reads the digits of a bare integer of at most fifteen, without a needless zero. `None`, and nothing is read, if

@@ -34,8 +34,8 @@ pub(super) fn cut(text: &str) -> String {
 
 /// Reads `"2021-04-17T16:43:40.217224Z"`. `None` for a time that the venue did not have: some messages of Coinbase carry
 /// the year 1.
-#[inline]
-pub(super) fn iso_time(c: &mut Cursor<'_>) -> Result<Option<Wall>, JsonError> {
+#[inline(never)]
+fn iso_time(c: &mut Cursor<'_>) -> Result<Option<Wall>, JsonError> {
     let at = *c;
     let text = c.bytes()?;
     match parse_iso(text) {
@@ -68,7 +68,19 @@ impl IsoTimes {
     /// nothing is read, if anything else comes.
     #[inline(always)]
     pub(super) fn plain_time(&mut self, c: &mut Cursor<'_>) -> Option<Wall> {
-        c.plain_chunk(|text| self.of_text(text))
+        let mut ahead = *c;
+        let wall = self.of_text(ahead.plain_chunk()?)?;
+        *c = ahead;
+        Some(wall)
+    }
+
+    /// What [`iso_time`] reads, as fast as can be.
+    #[inline]
+    pub(super) fn time(&mut self, c: &mut Cursor<'_>) -> Result<Option<Wall>, JsonError> {
+        match self.plain_time(c) {
+            Some(wall) => Ok(Some(wall)),
+            None => iso_time(c),
+        }
     }
 
     #[inline(always)]

@@ -10,7 +10,7 @@ mod tests;
 
 use self::rest::{markets, refusal};
 use super::routes::Name;
-use super::shared::{IsoTimes, LevelReader, cut, iso_time, statistic};
+use super::shared::{IsoTimes, LevelReader, cut, statistic};
 use super::{
     Act, Answer, AnswerError, Ask, BookKind, Channel, DecodeError, Decoded, Item, MessageLimit, Method, PingRule,
     Profile, Reply, Request, RestLimit, Route, RouteId, Routes, Venue,
@@ -171,7 +171,7 @@ impl Venue for CoinbasePro {
             return Ok(());
         }
         out.clear();
-        on_any_frame(frame, routes, out)
+        on_any_frame(frame, routes, &mut self.times, out)
     }
 
     fn request(&self, ask: Ask, _: Option<&Market>) -> Result<Request, Error> {
@@ -212,14 +212,14 @@ impl Venue for CoinbasePro {
 }
 
 /// Any message, with its members in any order; the plain way beside [`on_usual_update`], and its judge in the tests.
-fn on_any_frame(frame: &[u8], routes: &Routes, out: &mut Decoded) -> Result<(), DecodeError> {
+fn on_any_frame(frame: &[u8], routes: &Routes, times: &mut IsoTimes, out: &mut Decoded) -> Result<(), DecodeError> {
     let mut c = Cursor::new(frame);
     // The type comes first but in messages that another program wrote anew.
     let kind = if c.eat_text(b"{\"type\":") { c.bytes() } else { find_member(frame, b"type") };
     match kind {
-        Ok(b"l2update" | b"snapshot") => on_level2(frame, routes, out),
-        Ok(b"match" | b"last_match") => on_match(frame, routes, out),
-        Ok(b"ticker") => on_ticker(frame, routes, out),
+        Ok(b"l2update" | b"snapshot") => on_level2(frame, routes, times, out),
+        Ok(b"match" | b"last_match") => on_match(frame, routes, times, out),
+        Ok(b"ticker") => on_ticker(frame, routes, times, out),
         Ok(b"subscriptions") => on_subscriptions(frame, out),
         Ok(b"error") => on_error(frame, out),
         // New types may come at any time.
@@ -259,7 +259,7 @@ fn failed(error: JsonError, found: Option<(RouteId, &Route)>) -> DecodeError {
 /// `{"type":"l2update","product_id":"YFI-BTC","changes":[["buy","0.82063","0.014210"]],
 /// "time":"2021-04-17T16:43:40.217224Z"}`: absolute amounts, zero deletes.
 #[inline]
-fn on_level2(frame: &[u8], routes: &Routes, out: &mut Decoded) -> Result<(), DecodeError> {
+fn on_level2(frame: &[u8], routes: &Routes, times: &mut IsoTimes, out: &mut Decoded) -> Result<(), DecodeError> {
     let found = routes.find_pair(b"level2", product_of(frame).map_err(|error| failed(error, None))?);
     let Some((id, route)) = found else {
         out.items.push(Item::Unrouted);
@@ -275,7 +275,7 @@ fn on_level2(frame: &[u8], routes: &Routes, out: &mut Decoded) -> Result<(), Dec
                 rejected += n;
                 *(if key == b"bids" { &mut bids } else { &mut asks }) = Some(span);
             }
-            b"time" => venue_time = iso_time(c)?,
+            b"time" => venue_time = times.time(c)?,
             _ => c.skip()?,
         }
         Ok(())
@@ -390,7 +390,7 @@ fn read_changes(
 /// "price":"0.4394","product_id":"NU-GBP","sequence":108779525,"time":"2021-04-17T16:43:18.435588Z"}`: the side of the
 /// maker. A `last_match` comes once after subscribing, for the trade before.
 #[inline]
-fn on_match(frame: &[u8], routes: &Routes, out: &mut Decoded) -> Result<(), DecodeError> {
+fn on_match(frame: &[u8], routes: &Routes, times: &mut IsoTimes, out: &mut Decoded) -> Result<(), DecodeError> {
     let mut found = None;
     let (mut id, mut venue_time, mut price, mut amount, mut side) = (None, None, None, None, None);
     let mut c = Cursor::new(frame);
@@ -401,7 +401,7 @@ fn on_match(frame: &[u8], routes: &Routes, out: &mut Decoded) -> Result<(), Deco
             b"size" => amount = Some(c.fixed()?),
             b"price" => price = Some(c.fixed()?),
             b"product_id" => found = routes.find_pair(b"matches", c.bytes()?),
-            b"time" => venue_time = iso_time(c)?,
+            b"time" => venue_time = times.time(c)?,
             _ => c.skip()?,
         }
         Ok(())
@@ -423,7 +423,7 @@ fn on_match(frame: &[u8], routes: &Routes, out: &mut Decoded) -> Result<(), Deco
 /// "volume_24h":"34162410.20000000","low_24h":"0.6915","high_24h":"0.8098","volume_30d":"948589762.90000000",
 /// "best_bid":"0.7909","best_ask":"0.7916","side":"sell","time":"2021-04-17T16:44:00.525119Z","trade_id":1568289,
 /// "last_size":"480"}`; since 2022 with `best_bid_size` and `best_ask_size`. The first one may have no time.
-fn on_ticker(frame: &[u8], routes: &Routes, out: &mut Decoded) -> Result<(), DecodeError> {
+fn on_ticker(frame: &[u8], routes: &Routes, times: &mut IsoTimes, out: &mut Decoded) -> Result<(), DecodeError> {
     let mut found = None;
     let mut ticker = Ticker::default();
     let mut c = Cursor::new(frame);
@@ -434,7 +434,7 @@ fn on_ticker(frame: &[u8], routes: &Routes, out: &mut Decoded) -> Result<(), Dec
                 return Ok(());
             }
             b"time" => {
-                ticker.venue_time = iso_time(c)?;
+                ticker.venue_time = times.time(c)?;
                 return Ok(());
             }
             b"price" => &mut ticker.last,

@@ -207,7 +207,7 @@ fn the_usual_way_is_taken_and_reads_what_the_plain_one_reads() {
             let mut out = Decoded::new();
             let usual = on_usual_update(frame, &routes, &mut times, &mut out).map(|()| format!("{out:?}"));
             out.clear();
-            let any = on_any_frame(frame, &routes, &mut out);
+            let any = on_any_frame(frame, &routes, &mut IsoTimes::default(), &mut out);
             (usual, any.ok().map(|()| format!("{out:?}")))
         });
     }

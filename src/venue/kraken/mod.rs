@@ -162,7 +162,11 @@ impl Venue for Kraken {
             return Ok(());
         }
         out.clear();
-        if frame.first() == Some(&b'[') { v1::on_data(frame, routes, out) } else { v2::on_frame(frame, routes, out) }
+        if frame.first() == Some(&b'[') {
+            v1::on_data(frame, routes, out)
+        } else {
+            v2::on_frame(frame, routes, &mut self.times, out)
+        }
     }
 
     fn request(&self, ask: Ask, _: Option<&Market>) -> Result<Request, Error> {

@@ -312,7 +312,7 @@ fn the_usual_way_is_taken_and_reads_what_the_plain_one_reads() {
             let mut out = Decoded::new();
             let usual = v2::on_usual_book(frame, &routes, &mut times, &mut out).map(|()| format!("{out:?}"));
             out.clear();
-            let any = v2::on_frame(frame, &routes, &mut out);
+            let any = v2::on_frame(frame, &routes, &mut IsoTimes::default(), &mut out);
             (usual, any.ok().map(|()| format!("{out:?}")))
         });
     }

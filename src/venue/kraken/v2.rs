@@ -9,12 +9,17 @@ use crate::model::{BidAsk, Candle, Health, Id, TakerSide, Ticker, Trade};
 use crate::sys::pairs::Between;
 use crate::venue::decoded::Span;
 use crate::venue::routes::Name;
-use crate::venue::shared::{IsoTimes, LevelReader, cut, iso_time, number, number_if_any, statistic};
+use crate::venue::shared::{IsoTimes, LevelReader, cut, number, number_if_any, statistic};
 use crate::venue::{BookKind, Item, Route};
 
 /// `{"channel":"book","type":"update","data":[{"symbol":"MATIC/USD",..}]}`; everything else is an answer or a notice.
 #[inline]
-pub(super) fn on_frame(frame: &[u8], routes: &Routes, out: &mut Decoded) -> Result<(), DecodeError> {
+pub(super) fn on_frame(
+    frame: &[u8],
+    routes: &Routes,
+    times: &mut IsoTimes,
+    out: &mut Decoded,
+) -> Result<(), DecodeError> {
     let mut c = Cursor::new(frame);
     let (mut channel, mut is_snapshot, mut data): (&[u8], _, _) = (b"", None, None);
     let mut found = None;
@@ -27,7 +32,7 @@ pub(super) fn on_frame(frame: &[u8], routes: &Routes, out: &mut Decoded) -> Resu
                 // The usual order.
                 Some(is_snapshot) if !channel.is_empty() => {
                     done = true;
-                    on_data(c, channel, is_snapshot, routes, &mut found, out)?;
+                    on_data(c, channel, is_snapshot, routes, times, &mut found, out)?;
                 }
                 _ => {
                     data = Some(*c);
@@ -42,7 +47,8 @@ pub(super) fn on_frame(frame: &[u8], routes: &Routes, out: &mut Decoded) -> Resu
     match (read, data, is_snapshot) {
         (Ok(()), ..) if done => Ok(()),
         (Ok(()), Some(mut data), Some(is_snapshot)) if !channel.is_empty() => {
-            on_data(&mut data, channel, is_snapshot, routes, &mut found, out).map_err(|error| failed(error, found))
+            on_data(&mut data, channel, is_snapshot, routes, times, &mut found, out)
+                .map_err(|error| failed(error, found))
         }
         (Ok(()), ..) => on_other(frame, out),
         (Err(error), ..) => Err(failed(error, found)),
@@ -123,6 +129,7 @@ fn on_data<'r>(
     channel: &[u8],
     is_snapshot: bool,
     routes: &'r Routes,
+    times: &mut IsoTimes,
     found: &mut Option<(RouteId, &'r Route)>,
     out: &mut Decoded,
 ) -> Result<(), JsonError> {
@@ -152,11 +159,11 @@ fn on_data<'r>(
             return c.skip();
         };
         match route.channel {
-            Channel::Book | Channel::TopBook(_) => on_book(c, id, route, is_snapshot, out),
-            Channel::Ticker | Channel::BidAsk => on_ticker(c, id, route, out),
-            Channel::Candles(_) => on_ohlc(c, id, route, out),
+            Channel::Book | Channel::TopBook(_) => on_book(c, id, route, is_snapshot, times, out),
+            Channel::Ticker | Channel::BidAsk => on_ticker(c, id, route, times, out),
+            Channel::Candles(_) => on_ohlc(c, id, route, times, out),
             Channel::Trades => {
-                let span = on_trade(c, route, out)?;
+                let span = on_trade(c, route, times, out)?;
                 match &mut trades {
                     Some((of, before)) if *of == id => *before = before.through(span),
                     _ => {
@@ -217,6 +224,7 @@ fn on_book(
     id: RouteId,
     route: &Route,
     is_snapshot: bool,
+    times: &mut IsoTimes,
     out: &mut Decoded,
 ) -> Result<(), JsonError> {
     let start = *c;
@@ -228,7 +236,7 @@ fn on_book(
             b"bids" => bids = Some(read_levels(c, &mut reader, levels_max, out)?),
             b"asks" => asks = Some(read_levels(c, &mut reader, levels_max, out)?),
             b"checksum" => crc = Some(c.u64()? as u32),
-            b"timestamp" => venue_time = iso_time(c)?,
+            b"timestamp" => venue_time = times.time(c)?,
             _ => c.skip()?,
         }
         Ok(())
@@ -296,7 +304,7 @@ fn read_levels(
 /// `{"symbol":"MATIC/USD","side":"sell","price":0.5117,"qty":40.0,"ord_type":"market","trade_id":4665906,
 /// "timestamp":"2023-09-25T07:49:37.708706Z"}`: the taker's side.
 #[inline]
-fn on_trade(c: &mut Cursor<'_>, route: &Route, out: &mut Decoded) -> Result<Span, JsonError> {
+fn on_trade(c: &mut Cursor<'_>, route: &Route, times: &mut IsoTimes, out: &mut Decoded) -> Result<Span, JsonError> {
     let start = *c;
     let (mut id, mut venue_time, mut price, mut amount, mut side) = (None, None, None, None, None);
     c.object(|c, key| {
@@ -305,7 +313,7 @@ fn on_trade(c: &mut Cursor<'_>, route: &Route, out: &mut Decoded) -> Result<Span
             b"price" => price = Some(number(c, route.price_scale)?),
             b"qty" => amount = Some(number(c, route.amount_scale)?),
             b"trade_id" => id = Id::new(c.number_text()?),
-            b"timestamp" => venue_time = iso_time(c)?,
+            b"timestamp" => venue_time = times.time(c)?,
             _ => c.skip()?,
         }
         Ok(())
@@ -318,7 +326,13 @@ fn on_trade(c: &mut Cursor<'_>, route: &Route, out: &mut Decoded) -> Result<Span
 /// "volume":997038.98383185,"vwap":0.10148,"low":0.09979,"high":0.10285,"change":-0.00017,"change_pct":-0.17,
 /// "timestamp":"2025-10-06T17:35:55.440295Z"}`; the best bid and ask are the same message, sent more often.
 #[inline]
-fn on_ticker(c: &mut Cursor<'_>, id: RouteId, route: &Route, out: &mut Decoded) -> Result<(), JsonError> {
+fn on_ticker(
+    c: &mut Cursor<'_>,
+    id: RouteId,
+    route: &Route,
+    times: &mut IsoTimes,
+    out: &mut Decoded,
+) -> Result<(), JsonError> {
     let (mut quote, mut ticker) = (BidAsk::default(), Ticker::default());
     let is_quote = route.channel == Channel::BidAsk;
     c.object(|c, key| {
@@ -340,7 +354,7 @@ fn on_ticker(c: &mut Cursor<'_>, id: RouteId, route: &Route, out: &mut Decoded) 
                 return Ok(());
             }
             b"timestamp" => {
-                quote.venue_time = iso_time(c)?;
+                quote.venue_time = times.time(c)?;
                 return Ok(());
             }
             _ if is_quote => return c.skip(),
@@ -372,7 +386,13 @@ fn on_ticker(c: &mut Cursor<'_>, id: RouteId, route: &Route, out: &mut Decoded) 
 /// `{"symbol":"MATIC/USD","open":0.5624,"high":0.5628,"low":0.5622,"close":0.5627,"trades":12,"volume":30927.68066226,
 /// "vwap":0.5626,"interval_begin":"2023-10-04T16:25:00.000000000Z","interval":5,
 /// "timestamp":"2023-10-04T16:30:00.000000Z"}`
-fn on_ohlc(c: &mut Cursor<'_>, id: RouteId, route: &Route, out: &mut Decoded) -> Result<(), JsonError> {
+fn on_ohlc(
+    c: &mut Cursor<'_>,
+    id: RouteId,
+    route: &Route,
+    times: &mut IsoTimes,
+    out: &mut Decoded,
+) -> Result<(), JsonError> {
     let start = *c;
     let (mut open_time, mut venue_time, mut trades, mut volume) = (None, None, None, None);
     let (mut open, mut high, mut low, mut close) = (None, None, None, None);
@@ -391,11 +411,11 @@ fn on_ohlc(c: &mut Cursor<'_>, id: RouteId, route: &Route, out: &mut Decoded) ->
                 return Ok(());
             }
             b"interval_begin" => {
-                open_time = iso_time(c)?;
+                open_time = times.time(c)?;
                 return Ok(());
             }
             b"timestamp" => {
-                venue_time = iso_time(c)?;
+                venue_time = times.time(c)?;
                 return Ok(());
             }
             _ => return c.skip(),

@@ -273,14 +273,14 @@ fn on_usual_book(frame: &[u8], routes: &Routes, out: &mut Decoded) -> Option<()>
         return None;
     }
     let (id, route) = routes.read_symbol(CHANNEL, &mut c)?;
-    let kind = if c.eat_text(b"},\"action\":\"update\",\"data\":[{\"asks\":") {
+    let kind = if c.eat_text(b"},\"action\":\"update\",\"data\"") {
         BookKind::Delta
-    } else if c.eat_text(b"},\"action\":\"snapshot\",\"data\":[{\"asks\":") {
+    } else if c.eat_text(b"},\"action\":\"snapshot\",\"data\"") {
         BookKind::Snapshot { bids_cut: false, asks_cut: false }
     } else {
         return None;
     };
-    if route.channel != Channel::Book {
+    if !c.eat_text(b":[{\"asks\":") || route.channel != Channel::Book {
         return None;
     }
     let levels_max = route.levels_max as usize;
@@ -289,13 +289,13 @@ fn on_usual_book(frame: &[u8], routes: &Routes, out: &mut Decoded) -> Option<()>
         return None;
     }
     let (bids, bids_rejected) = out.read_levels(&mut c, route, levels_max).ok()?;
-    if !c.eat_text(b",\"ts\":") {
+    if !c.eat_text(b",\"ts\":\"") {
         return None;
     }
-    let venue_time = Some(Wall::from_ms(c.i64().ok()?));
-    let checksum = if c.eat_text(b",\"checksum\":0") {
+    let venue_time = Some(Wall::from_ms(c.plain_u64()?.cast_signed()));
+    let checksum = if c.eat_text(b"\",\"checksum\":0") {
         None
-    } else if c.eat_text(b",\"checksum\":") {
+    } else if c.eat_text(b"\",\"checksum\":") {
         checksum_of(c.i64().ok()?)
     } else {
         return None;
