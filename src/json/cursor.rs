@@ -159,6 +159,49 @@ impl<'a> Cursor<'a> {
         Some(numbers)
     }
 
+    /// As [`Cursor::plain_pair`], for the only pair of a short message.
+    #[inline(always)]
+    pub(crate) fn plain_short_pair(&mut self, between: Between, scales: [u8; 2]) -> Option<[i64; 2]> {
+        if self.text.get(self.position) != Some(&b'"') {
+            return None;
+        }
+        let (numbers, quote) = pairs::short_pair(self.text, self.position + 1, between, scales)?;
+        self.position = quote + 1;
+        Some(numbers)
+    }
+
+    /// Reads two numbers without quotes and what is `between` them, up to the end of the second, as mantissas at these
+    /// scales. `None`, and nothing is read, as in [`Cursor::plain_pair`]. The caller has to see that a comma or a bracket
+    /// follows.
+    #[inline(always)]
+    pub(crate) fn plain_bare_pair(&mut self, between: Between, scales: [u8; 2]) -> Option<[i64; 2]> {
+        let (numbers, end) = pairs::bare_pair(self.text, self.position, between, scales)?;
+        self.position = end;
+        Some(numbers)
+    }
+
+    /// Reads the next `N` bytes, whatever they are. `None` if fewer are left.
+    #[inline(always)]
+    pub(crate) fn plain_chunk<const N: usize>(&mut self) -> Option<&'a [u8; N]> {
+        let near = self.near::<N>()?;
+        self.position += N;
+        Some(near)
+    }
+
+    /// Reads a string of at most 15 bytes without escapes as a little-endian integer, with zeros behind its last byte.
+    /// `None`, and nothing is read, if anything else comes, or too little behind it.
+    #[inline(always)]
+    pub(crate) fn plain_word(&mut self) -> Option<u128> {
+        let near = self.near::<NEAR>()?;
+        let lanes = Lanes::of(near, 1)?;
+        let len = lanes.string_stops().trailing_zeros() as usize;
+        if near[0] != b'"' || len > 15 || *near.get(1 + len)? != b'"' {
+            return None;
+        }
+        self.position += len + 2;
+        Some(lanes.bits() & ((1 << (8 * len)) - 1))
+    }
+
     /// Reads the digits of a bare integer of at most fifteen, without a needless zero. `None`, and nothing is read, if
     /// anything else comes.
     #[inline(always)]

@@ -54,6 +54,34 @@ pub(crate) fn pair(text: &[u8], at: usize, between: Between, scales: [u8; 2]) ->
     None
 }
 
+/// The same for a pair of at most 40 bytes, with less text behind it: for one pair in a short message, while [`pair`] is
+/// for many.
+#[inline(always)]
+pub(crate) fn short_pair(text: &[u8], at: usize, between: Between, scales: [u8; 2]) -> Option<Pair> {
+    #[cfg(target_arch = "x86_64")]
+    if available() {
+        // SAFETY: as above.
+        return unsafe { avx2::short_pair::<true>(text, at, between, scales) };
+    }
+    let _ = (text, at, between, scales);
+    None
+}
+
+/// Reads two numbers without quotes, of which the first begins at `at`. The second ends at the first byte that is no
+/// digit and no point; whether that may follow on a number is for the caller to see.
+///
+/// `None` where the plain readers have to decide.
+#[inline(always)]
+pub(crate) fn bare_pair(text: &[u8], at: usize, between: Between, scales: [u8; 2]) -> Option<Pair> {
+    #[cfg(target_arch = "x86_64")]
+    if available() {
+        // SAFETY: as above.
+        return unsafe { avx2::short_pair::<false>(text, at, between, scales) };
+    }
+    let _ = (text, at, between, scales);
+    None
+}
+
 /// Reads rows that begin with two quoted numbers, `["0.5","12"],["0.6","7","1"]`, from the first bracket on, as long as they
 /// are plain and `push` takes them. Says where it stopped: at a row, which is the plain reader's then, or behind the
 /// last one, where no comma follows (`true`).
@@ -104,9 +132,9 @@ mod avx2 {
         __m128i, __m256i, _mm_cvtsi128_si64, _mm_extract_epi64, _mm_loadu_si128, _mm_madd_epi16, _mm_packus_epi32,
         _mm_set1_epi8, _mm_set1_epi32, _mm256_add_epi8, _mm256_adds_epu8, _mm256_and_si256, _mm256_andnot_si256,
         _mm256_castsi128_si256, _mm256_castsi256_si128, _mm256_cmpeq_epi8, _mm256_extracti128_si256,
-        _mm256_inserti128_si256, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_movemask_epi8,
-        _mm256_or_si256, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_shuffle_epi8, _mm256_subs_epu8,
-        _mm256_testz_si256, _mm256_xor_si256,
+        _mm256_inserti128_si256, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_max_epu8,
+        _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32,
+        _mm256_shuffle_epi8, _mm256_sub_epi8, _mm256_subs_epu8, _mm256_testz_si256, _mm256_xor_si256,
     };
 
     /// How many bytes are looked at for one pair.
@@ -277,6 +305,82 @@ mod avx2 {
         // SAFETY: there are as many bytes as have to be.
         let (pair, end) = unsafe { in_window::<false>(enough, 0, between, scales)? };
         Some((pair, at + end))
+    }
+
+    /// How many bytes [`short_pair`] looks at: two numbers and what is between them, and no number begins so late that 16
+    /// bytes would not follow.
+    const SHORT: usize = 48;
+
+    /// `QUOTED` says whether numbers end at a quote, or at whatever is no part of them.
+    #[target_feature(enable = "avx2,bmi1,bmi2")]
+    pub(super) fn short_pair<const QUOTED: bool>(
+        text: &[u8],
+        at: usize,
+        between: Between,
+        scales: [u8; 2],
+    ) -> Option<Pair> {
+        let rest = text.get(at..)?;
+        match rest.first_chunk() {
+            Some(near) => in_short::<QUOTED>(near, at, between, scales),
+            None => at_end::<QUOTED>(rest, at, between, scales),
+        }
+    }
+
+    /// The same where the text ends soon: from a copy with zeros behind it.
+    #[target_feature(enable = "avx2,bmi1,bmi2")]
+    #[inline(never)]
+    fn at_end<const QUOTED: bool>(rest: &[u8], at: usize, between: Between, scales: [u8; 2]) -> Option<Pair> {
+        let mut near = [0; SHORT];
+        near.get_mut(..rest.len())?.copy_from_slice(rest);
+        in_short::<QUOTED>(&near, at, between, scales)
+    }
+
+    /// The pair at the start of `near`, which is `at` in the text.
+    #[target_feature(enable = "avx2,bmi1,bmi2")]
+    #[inline]
+    fn in_short<const QUOTED: bool>(near: &[u8; SHORT], at: usize, between: Between, scales: [u8; 2]) -> Option<Pair> {
+        if scales[0].max(scales[1]) >= NUMBER as u8 {
+            return None;
+        }
+        // SAFETY: these are the 48 bytes.
+        let (low, high) =
+            unsafe { (_mm256_loadu_si256(near.as_ptr().cast()), _mm_loadu_si128(near[32..].as_ptr().cast())) };
+        let high = _mm256_castsi128_si256(high);
+        // Above bit 47 is nothing that is meant.
+        let points = equal(low, high, b'.');
+        let ends = if QUOTED { equal(low, high, b'"') } else { no_number(low, high) };
+        let first_end = ends.trailing_zeros();
+        let first_integer_len = integer_len(near[0], first_end, points, scales[0])?;
+        // At most 24, since the first number has 16 bytes at most.
+        let second = first_end + between.len as u32;
+        let second_len = (ends >> second).trailing_zeros();
+        // SAFETY: eight bytes follow on the end of the first number, and on the start of the second.
+        let (gap, second_byte) = unsafe {
+            let byte = |place: u32| near.as_ptr().add(place as usize);
+            (u64::from_le_bytes(*byte(first_end).cast()), *byte(second))
+        };
+        if gap & between.mask != between.bytes {
+            return None;
+        }
+        let second_integer_len = integer_len(second_byte, second_len, points >> second, scales[1])?;
+        let end = (second + second_len) as usize;
+        let first = Place { at: 0, len: first_end, integer_len: first_integer_len };
+        let second = Place { at: second as usize, len: second_len, integer_len: second_integer_len };
+        // SAFETY: both begin at 24 at most, so that 16 bytes follow, and have at most 16 bytes.
+        let numbers = unsafe { integers(near, [first, second], scales)? };
+        Some((numbers, at + end))
+    }
+
+    /// Which bytes are neither digits nor points; `/`, which lies between them, counts as one of them here.
+    #[target_feature(enable = "avx2,bmi1,bmi2")]
+    #[inline]
+    fn no_number(low: __m256i, high: __m256i) -> u64 {
+        let of_32 = |bytes: __m256i| {
+            let moved = _mm256_sub_epi8(bytes, _mm256_set1_epi8(b'.'.cast_signed()));
+            let last = _mm256_set1_epi8((b'9' - b'.').cast_signed());
+            _mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_max_epu8(moved, last), last)).cast_unsigned()
+        };
+        !(u64::from(of_32(low)) | u64::from(of_32(high)) << 32)
     }
 
     #[target_feature(enable = "avx2,bmi1,bmi2")]

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use super::Channel;
+use crate::json::Cursor;
 use crate::model::MarketId;
 
 /// A route within the table of one connection.
@@ -34,6 +35,8 @@ pub struct Route {
 pub struct Routes {
     by_topic: HashMap<Box<[u8]>, RouteId, BuildHasherDefault<TopicHasher>>,
     rows: Vec<Option<Route>>,
+    /// Those topics once more that are made of two short names.
+    by_words: Words,
 }
 
 impl Routes {
@@ -55,6 +58,9 @@ impl Routes {
             }
         };
         self.by_topic.insert(topic.as_bytes().into(), id);
+        if let Some(pair) = Words::of(topic) {
+            self.by_words.insert(pair, id);
+        }
         id
     }
 
@@ -62,6 +68,12 @@ impl Routes {
     pub fn remove(&mut self, topic: &str) {
         if let Some(id) = self.by_topic.remove(topic.as_bytes()) {
             self.rows[id.0 as usize] = None;
+            self.by_words = Words::default();
+            for (topic, &id) in &self.by_topic {
+                if let Some(pair) = std::str::from_utf8(topic).ok().and_then(Words::of) {
+                    self.by_words.insert(pair, id);
+                }
+            }
         }
     }
 
@@ -69,6 +81,7 @@ impl Routes {
     pub fn clear(&mut self) {
         self.by_topic.clear();
         self.rows.clear();
+        self.by_words = Words::default();
     }
 
     /// The route of a topic.
@@ -91,6 +104,18 @@ impl Routes {
         self.find(topic)
     }
 
+    /// The same for a symbol that comes next in a message, which is read. `None` if no string without escapes comes.
+    #[inline(always)]
+    pub(super) fn read_symbol(&self, channel: Name, c: &mut Cursor<'_>) -> Option<(RouteId, &Route)> {
+        match c.plain_word() {
+            Some(symbol) => {
+                let id = self.by_words.find((channel.word, symbol))?;
+                Some((id, self.rows.get(id.0 as usize)?.as_ref()?))
+            }
+            None => self.find_pair(channel.text, c.bytes().ok()?),
+        }
+    }
+
     /// The route behind an id.
     #[inline]
     pub fn route(&self, id: RouteId) -> Option<&Route> {
@@ -111,6 +136,94 @@ impl Routes {
     pub fn is_empty(&self) -> bool {
         self.by_topic.is_empty()
     }
+}
+
+/// The name of a channel, of at most eight bytes, that [`Routes::read_symbol`] knows at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Name {
+    text: &'static [u8],
+    word: u64,
+}
+
+impl Name {
+    pub(super) const fn new(text: &'static [u8]) -> Name {
+        let (mut word, mut at) = (0, text.len());
+        while at > 0 {
+            at -= 1;
+            assert!(
+                text[at] != b':' && text.len() <= 8,
+                "the part of a topic before its colon, of at most eight bytes"
+            );
+            word = word << 8 | text[at] as u64;
+        }
+        Name { text, word }
+    }
+}
+
+/// Topics of a channel of at most eight bytes and a symbol of at most fifteen, which as integers are compared and hashed
+/// in a few instructions, where a text takes a hundred. Half of the places at least are free, so that a search ends soon.
+#[derive(Debug, Default)]
+struct Words {
+    /// As many as a power of two, or none.
+    places: Vec<Option<(WordPair, RouteId)>>,
+    count: usize,
+}
+
+/// A channel and a symbol, each with its first byte lowest.
+type WordPair = (u64, u128);
+
+impl Words {
+    /// The two names in a topic. A zero would not be told from the end of a name.
+    fn of(topic: &str) -> Option<WordPair> {
+        let (channel, symbol) = topic.split_once(':')?;
+        if channel.len() > 8 || symbol.len() > 15 || topic.contains('\0') {
+            return None;
+        }
+        let word = |text: &str| text.bytes().rev().fold(0, |word, byte| word << 8 | u128::from(byte));
+        Some((word(channel) as u64, word(symbol)))
+    }
+
+    fn insert(&mut self, pair: WordPair, id: RouteId) {
+        if 2 * (self.count + 1) > self.places.len() {
+            let places = vec![None; (4 * (self.count + 1)).next_power_of_two()];
+            for (pair, id) in std::mem::replace(&mut self.places, places).into_iter().flatten() {
+                self.put(pair, id);
+            }
+        }
+        self.put(pair, id);
+        self.count += 1;
+    }
+
+    fn put(&mut self, pair: WordPair, id: RouteId) {
+        let last = self.places.len() - 1;
+        let mut at = hash_of(pair) & last;
+        while self.places[at].is_some() {
+            at = (at + 1) & last;
+        }
+        self.places[at] = Some((pair, id));
+    }
+
+    #[inline(always)]
+    fn find(&self, pair: WordPair) -> Option<RouteId> {
+        let last = self.places.len().wrapping_sub(1);
+        let mut at = hash_of(pair);
+        loop {
+            let (there, id) = (*self.places.get(at & last)?)?;
+            if there == pair {
+                return Some(id);
+            }
+            at += 1;
+        }
+    }
+}
+
+#[inline(always)]
+fn hash_of((channel, symbol): WordPair) -> usize {
+    let mut state = channel;
+    for word in [symbol as u64, (symbol >> 64) as u64] {
+        state = (state ^ word).wrapping_mul(MULTIPLIER).rotate_left(29);
+    }
+    (state ^ state >> 32) as usize
 }
 
 /// The longest topic that is looked up by its parts; a longer one is found by none.
@@ -181,5 +294,38 @@ mod tests {
         assert_eq!(routes.find_pair(b"book", b"BTC/USD").map(|found| found.1), Some(&route(5)));
         assert_eq!(routes.find_pair(b"book:", b"BTC/USD"), None);
         assert_eq!(routes.find_pair(b"book", &[b'x'; 200]), None);
+    }
+
+    #[test]
+    fn symbols_in_messages_are_found_whether_short_or_long() {
+        const BOOK: Name = Name::new(b"book");
+        let mut routes = Routes::default();
+        let symbols: Vec<String> = (0..300).map(|n| format!("{}{n}", &"ABCDEFGHIJKLMNOPQRS"[..n % 19])).collect();
+        for (feed, symbol) in symbols.iter().enumerate() {
+            routes.insert(&format!("book:{symbol}"), route(feed as u32));
+            routes.insert(&format!("trades:{symbol}"), route(1_000));
+        }
+        let find = |routes: &Routes, text: &str| {
+            let text = format!("{text}                     ");
+            let mut c = Cursor::new(text.as_bytes());
+            let found = routes.read_symbol(BOOK, &mut c).map(|(id, route)| (id, route.feed));
+            (found.map(|(id, feed)| (routes.route(id).map(|route| route.feed), feed)), c.position())
+        };
+        let all_found = |routes: &Routes, from: usize| {
+            for (feed, symbol) in symbols.iter().enumerate() {
+                let found = Some((Some(feed as u32), feed as u32)).filter(|_| feed >= from);
+                assert_eq!(find(routes, &format!("\"{symbol}\"")), (found, symbol.len() + 2), "{symbol}");
+            }
+        };
+        all_found(&routes, 0);
+        assert_eq!(find(&routes, "\"AB\"").0, None);
+        assert_eq!(find(&routes, "\"\"").0, None);
+        assert_eq!(find(&routes, "7"), (None, 0));
+        for symbol in &symbols[..100] {
+            routes.remove(&format!("book:{symbol}"));
+        }
+        all_found(&routes, 100);
+        routes.clear();
+        all_found(&routes, 1_000);
     }
 }

@@ -34,13 +34,93 @@ pub(super) fn cut(text: &str) -> String {
 
 /// Reads `"2021-04-17T16:43:40.217224Z"`. `None` for a time that the venue did not have: some messages of Coinbase carry
 /// the year 1.
-#[inline]
-pub(super) fn iso_time(c: &mut Cursor<'_>) -> Result<Option<Wall>, JsonError> {
+#[inline(never)]
+fn iso_time(c: &mut Cursor<'_>) -> Result<Option<Wall>, JsonError> {
     let at = *c;
     let text = c.bytes()?;
     match parse_iso(text) {
         Some(wall) => Ok(Some(wall).filter(|wall| wall.0 > 0)),
         None => Err(at.missing()),
+    }
+}
+
+/// Reads `"2021-04-17T16:43:40.217224Z"` faster, because it remembers the last date: only the time of day is decoded then.
+#[derive(Debug)]
+pub(super) struct IsoTimes {
+    /// `"2021-04-17T`, quote included.
+    date: [u8; DATE],
+    /// Its first nanosecond.
+    start_ns: i64,
+}
+
+/// The length of a date with its quote and the `T`.
+const DATE: usize = 12;
+
+impl Default for IsoTimes {
+    /// With a day that is long ago.
+    fn default() -> IsoTimes {
+        IsoTimes { date: *b"\"1970-01-02T", start_ns: 86_400_000_000_000 }
+    }
+}
+
+impl IsoTimes {
+    /// The time that comes next, if it has six digits of a fraction and is one that [`iso_time`] reads as well. `None`, and
+    /// nothing is read, if anything else comes.
+    #[inline(always)]
+    pub(super) fn plain_time(&mut self, c: &mut Cursor<'_>) -> Option<Wall> {
+        let mut ahead = *c;
+        let wall = self.of_text(ahead.plain_chunk()?)?;
+        *c = ahead;
+        Some(wall)
+    }
+
+    /// What [`iso_time`] reads, as fast as can be.
+    #[inline]
+    pub(super) fn time(&mut self, c: &mut Cursor<'_>) -> Result<Option<Wall>, JsonError> {
+        match self.plain_time(c) {
+            Some(wall) => Ok(Some(wall)),
+            None => iso_time(c),
+        }
+    }
+
+    #[inline(always)]
+    fn of_text(&mut self, text: &[u8; DATE + 17]) -> Option<Wall> {
+        let (date, rest) = text.split_first_chunk::<DATE>()?;
+        let (clock, rest) = rest.split_first_chunk::<8>()?;
+        let (fraction, quote) = rest.split_first_chunk::<8>()?;
+        if *quote != *b"\"" || (*date != self.date && !self.remember(date)) {
+            return None;
+        }
+        let clock = u64::from_le_bytes(*clock) ^ u64::from_le_bytes(*b"00:00:00");
+        let fraction = u64::from_le_bytes(*fraction) ^ u64::from_le_bytes(*b".000000Z");
+        // A digit is at most 9 now, and everything else zero. Both sums carry into the highest bit of a byte where that is
+        // not so; what carries beyond a byte comes from one that has this bit itself.
+        let wrong =
+            clock | clock.wrapping_add(0x7676_7f76_767f_7676) | fraction | fraction.wrapping_add(0x7f76_7676_7676_767f);
+        if wrong & 0x8080_8080_8080_8080 != 0 {
+            return None;
+        }
+        // Numbers of two digits, each where its first digit was.
+        let (clock, fraction) = (clock * 10 + (clock >> 8), (fraction >> 8) * 10 + (fraction >> 16));
+        let two = |numbers: u64, byte: u32| (numbers >> (8 * byte) & 0xff) as i64;
+        let seconds = (two(clock, 0) * 60 + two(clock, 3)) * 60 + two(clock, 6);
+        let micros = (two(fraction, 0) * 100 + two(fraction, 2)) * 100 + two(fraction, 4);
+        Some(Wall(self.start_ns + (seconds * 1_000_000 + micros) * 1_000))
+    }
+
+    /// Another day than the last one. False if it is none, or too far away to count with.
+    #[cold]
+    fn remember(&mut self, date: &[u8; DATE]) -> bool {
+        let mut text = *b"\"2021-04-17T00:00:00Z";
+        text[..DATE].copy_from_slice(date);
+        match text.strip_prefix(b"\"").and_then(parse_iso) {
+            // A hundred hours and more fit behind it: what is written as time of day counts as it is.
+            Some(Wall(start_ns)) if start_ns > 0 && start_ns < i64::MAX / 2 => {
+                (self.date, self.start_ns) = (*date, start_ns);
+                true
+            }
+            _ => false,
+        }
     }
 }
 
@@ -156,6 +236,44 @@ impl LevelReader {
     }
 }
 
+/// A usual reader of frames against the plain one: what each makes of `frame` and of 40,000 copies with one or two bytes
+/// changed, added or lost, as text. The usual one may answer `None`, and has to agree where it does not. Of the copies it
+/// has to read so many that the comparison means something.
+#[cfg(test)]
+pub(super) fn judge_usual_reader(
+    frame: &str,
+    taken_min: usize,
+    mut both_ways: impl FnMut(&[u8]) -> (Option<String>, Option<String>),
+) {
+    let mut random = fastrand::Rng::with_seed(7);
+    let (usual, any) = both_ways(frame.as_bytes());
+    assert!(any.is_some(), "{frame}");
+    // Pairs of numbers need AVX2.
+    if !std::is_x86_feature_detected!("avx2") {
+        return;
+    }
+    assert_eq!(usual, any);
+    let mut taken = 0;
+    for _ in 0..40_000 {
+        let mut damaged = frame.as_bytes().to_vec();
+        for _ in 0..random.usize(1..=2) {
+            let at = random.usize(..damaged.len());
+            let byte = b"0123456789.\"[]{},:-eE buyZT"[random.usize(..27)];
+            match random.u8(..3) {
+                0 => damaged[at] = byte,
+                1 => damaged.insert(at, byte),
+                _ => drop(damaged.remove(at)),
+            }
+        }
+        let (usual, any) = both_ways(&damaged);
+        if usual.is_some() {
+            taken += 1;
+            assert_eq!(usual, any, "{}", String::from_utf8_lossy(&damaged));
+        }
+    }
+    assert!(taken >= taken_min, "{taken} of {frame}");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,6 +296,37 @@ mod tests {
         }
         assert_eq!(iso_time(&mut Cursor::new(b"\"0001-01-01T00:00:00.000000Z\"")), Ok(None));
         assert!(iso_time(&mut Cursor::new(b"\"yesterday\"")).is_err());
+    }
+
+    #[test]
+    fn times_of_a_remembered_day_are_those_of_the_plain_way() {
+        let mut random = fastrand::Rng::with_seed(5);
+        let mut times = IsoTimes::default();
+        let (mut read, mut refused) = (0, 0);
+        for round in 0..200_000 {
+            let mut text = *b"\"2021-04-17T16:43:40.217224Z\"";
+            for _ in 0..random.usize(..4) {
+                let at = random.usize(..text.len());
+                text[at] = if random.u8(..4) > 0 { b'0' + random.u8(..10) } else { random.u8(..) };
+            }
+            if round % 7 == 0 {
+                text[..DATE].fill(random.u8(..2));
+            }
+            let (mut c, mut plain) = (Cursor::new(&text), Cursor::new(&text));
+            match times.plain_time(&mut c) {
+                Some(wall) => {
+                    read += 1;
+                    let shown = String::from_utf8_lossy(&text);
+                    assert_eq!(iso_time(&mut plain), Ok(Some(wall)), "{shown}");
+                    assert_eq!(c.position(), plain.position(), "{shown}");
+                }
+                None => refused += 1,
+            }
+        }
+        assert!(read > 50_000 && refused > 50_000, "{read} read, {refused} refused");
+        let mut c = Cursor::new(b"\"2024-02-29T23:59:59.999999Z\"");
+        assert_eq!(times.plain_time(&mut c), Some(Wall(1_709_251_199_999_999_000)));
+        assert_eq!(times.plain_time(&mut Cursor::new(b"\"0001-01-01T00:00:00.000000Z\"")), None);
     }
 
     #[test]

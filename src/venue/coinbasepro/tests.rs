@@ -3,18 +3,23 @@
 use super::*;
 use crate::book::Level;
 use crate::decimal::Fixed;
+use crate::venue::shared::judge_usual_reader;
 
 fn adapter() -> CoinbasePro {
-    CoinbasePro { doc: DocParser::default() }
+    CoinbasePro::default()
 }
 
-fn decode(topic: &str, frame: &str) -> Result<Decoded, DecodeError> {
+fn routes(topic: &str) -> Routes {
     let mut routes = Routes::default();
     let (channel, _) = adapter().parse_topic(topic).unwrap();
     let route = Route { feed: 0, channel, market: None, price_scale: 5, amount_scale: 6, levels_max: 100 };
     routes.insert(topic, route);
+    routes
+}
+
+fn decode(topic: &str, frame: &str) -> Result<Decoded, DecodeError> {
     let mut out = Decoded::new();
-    adapter().on_frame(frame.as_bytes(), &routes, &mut out)?;
+    adapter().on_frame(frame.as_bytes(), &routes(topic), &mut out)?;
     Ok(out)
 }
 
@@ -23,6 +28,8 @@ fn fixed(text: &str) -> Option<Fixed> {
 }
 
 const UPDATE: &str = r#"{"type":"l2update","product_id":"YFI-BTC","changes":[["sell","0.83063","1.5"],["buy","0.82063","0.014210"],["sell","0.84","0.00000000"]],"time":"2021-04-17T16:43:40.217224Z"}"#;
+
+const UPDATE_ONE: &str = r#"{"type":"l2update","product_id":"YFI-BTC","changes":[["buy","0.82063","0.014210"]],"time":"2021-04-17T16:43:40.217224Z"}"#;
 
 #[test]
 fn changes_of_both_sides_in_one_message() {
@@ -189,4 +196,19 @@ fn markets_status_and_refusals() {
     assert_eq!(refused(200, "{}").0, ErrorKind::BadResponse);
     let Ok(Answer::Status(status)) = answer(Ask::Status, 200, "{}") else { panic!() };
     assert_eq!((status.status, status.emulated), (Health::Ok, true));
+}
+
+#[test]
+fn the_usual_way_is_taken_and_reads_what_the_plain_one_reads() {
+    for (frame, topic) in [(UPDATE, "level2:YFI-BTC"), (UPDATE_ONE, "level2:YFI-BTC")] {
+        let routes = routes(topic);
+        let mut times = IsoTimes::default();
+        judge_usual_reader(frame, 1_000, |frame| {
+            let mut out = Decoded::new();
+            let usual = on_usual_update(frame, &routes, &mut times, &mut out).map(|()| format!("{out:?}"));
+            out.clear();
+            let any = on_any_frame(frame, &routes, &mut IsoTimes::default(), &mut out);
+            (usual, any.ok().map(|()| format!("{out:?}")))
+        });
+    }
 }

@@ -12,6 +12,7 @@ mod v1;
 mod v2;
 
 use self::rest::{markets, refusal, status, v2_symbol};
+use super::shared::IsoTimes;
 use super::{
     Act, Answer, AnswerError, Ask, Channel, DecodeError, Decoded, MessageLimit, Method, PingRule, Profile, Reply,
     Request, RestLimit, Route, RouteId, Routes, Venue,
@@ -52,15 +53,17 @@ pub static KRAKEN: Profile = Profile {
     book_window: DEPTH,
     market_lists: 1,
     ping_text: Some(r#"{"method":"ping"}"#),
-    open: || Box::new(Kraken { doc: DocParser::default() }),
+    open: || Box::new(Kraken::default()),
 };
 
 /// Levels of a side in [`Channel::Book`].
 const DEPTH: u16 = 1_000;
 
 /// The adapter.
+#[derive(Default)]
 struct Kraken {
     doc: DocParser,
+    times: IsoTimes,
 }
 
 impl Venue for Kraken {
@@ -155,7 +158,15 @@ impl Venue for Kraken {
     }
 
     fn on_frame(&mut self, frame: &[u8], routes: &Routes, out: &mut Decoded) -> Result<(), DecodeError> {
-        if frame.first() == Some(&b'[') { v1::on_data(frame, routes, out) } else { v2::on_frame(frame, routes, out) }
+        if v2::on_usual_book(frame, routes, &mut self.times, out).is_some() {
+            return Ok(());
+        }
+        out.clear();
+        if frame.first() == Some(&b'[') {
+            v1::on_data(frame, routes, out)
+        } else {
+            v2::on_frame(frame, routes, &mut self.times, out)
+        }
     }
 
     fn request(&self, ask: Ask, _: Option<&Market>) -> Result<Request, Error> {

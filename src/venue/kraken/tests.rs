@@ -5,9 +5,10 @@ use crate::book::{Expected, Level, checksum::Scales};
 use crate::decimal::Fixed;
 use crate::model::{Health, TakerSide};
 use crate::venue::Item;
+use crate::venue::shared::judge_usual_reader;
 
 fn adapter() -> Kraken {
-    Kraken { doc: DocParser::default() }
+    Kraken::default()
 }
 
 fn routes(topic: &str, price_scale: u8, amount_scale: u8) -> Routes {
@@ -296,4 +297,23 @@ fn markets_status_and_refusals() {
         panic!()
     };
     assert_eq!((status.status, status.updated), (Health::Maintenance, Wall(5)));
+}
+
+#[test]
+fn the_usual_way_is_taken_and_reads_what_the_plain_one_reads() {
+    for (frame, topic) in [
+        (BOOK, "book:MATIC/USD"),
+        (&BOOK.replace("update", "snapshot"), "book:MATIC/USD"),
+        (&BOOK.replace("MATIC/USD", "1000MATICS.d/USD"), "book:1000MATICS.d/USD"),
+    ] {
+        let routes = routes(topic, 4, 8);
+        let mut times = IsoTimes::default();
+        judge_usual_reader(frame, 1_000, |frame| {
+            let mut out = Decoded::new();
+            let usual = v2::on_usual_book(frame, &routes, &mut times, &mut out).map(|()| format!("{out:?}"));
+            out.clear();
+            let any = v2::on_frame(frame, &routes, &mut IsoTimes::default(), &mut out);
+            (usual, any.ok().map(|()| format!("{out:?}")))
+        });
+    }
 }

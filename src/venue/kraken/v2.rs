@@ -1,18 +1,25 @@
 //! Version 2: objects, numbers without quotes. Frames are from Kraken's documentation of 2025.
 
 use super::{Channel, DecodeError, Decoded, KRAKEN, RouteId, Routes, failed, rest};
-use crate::book::Expected;
 use crate::book::checksum::Scales;
+use crate::book::{Expected, Level};
 use crate::error::Error;
 use crate::json::{Cursor, JsonError, JsonErrorKind};
 use crate::model::{BidAsk, Candle, Health, Id, TakerSide, Ticker, Trade};
+use crate::sys::pairs::Between;
 use crate::venue::decoded::Span;
-use crate::venue::shared::{LevelReader, cut, iso_time, number, number_if_any, statistic};
+use crate::venue::routes::Name;
+use crate::venue::shared::{IsoTimes, LevelReader, cut, number, number_if_any, statistic};
 use crate::venue::{BookKind, Item, Route};
 
 /// `{"channel":"book","type":"update","data":[{"symbol":"MATIC/USD",..}]}`; everything else is an answer or a notice.
 #[inline]
-pub(super) fn on_frame(frame: &[u8], routes: &Routes, out: &mut Decoded) -> Result<(), DecodeError> {
+pub(super) fn on_frame(
+    frame: &[u8],
+    routes: &Routes,
+    times: &mut IsoTimes,
+    out: &mut Decoded,
+) -> Result<(), DecodeError> {
     let mut c = Cursor::new(frame);
     let (mut channel, mut is_snapshot, mut data): (&[u8], _, _) = (b"", None, None);
     let mut found = None;
@@ -25,7 +32,7 @@ pub(super) fn on_frame(frame: &[u8], routes: &Routes, out: &mut Decoded) -> Resu
                 // The usual order.
                 Some(is_snapshot) if !channel.is_empty() => {
                     done = true;
-                    on_data(c, channel, is_snapshot, routes, &mut found, out)?;
+                    on_data(c, channel, is_snapshot, routes, times, &mut found, out)?;
                 }
                 _ => {
                     data = Some(*c);
@@ -40,10 +47,78 @@ pub(super) fn on_frame(frame: &[u8], routes: &Routes, out: &mut Decoded) -> Resu
     match (read, data, is_snapshot) {
         (Ok(()), ..) if done => Ok(()),
         (Ok(()), Some(mut data), Some(is_snapshot)) if !channel.is_empty() => {
-            on_data(&mut data, channel, is_snapshot, routes, &mut found, out).map_err(|error| failed(error, found))
+            on_data(&mut data, channel, is_snapshot, routes, times, &mut found, out)
+                .map_err(|error| failed(error, found))
         }
         (Ok(()), ..) => on_other(frame, out),
         (Err(error), ..) => Err(failed(error, found)),
+    }
+}
+
+/// A message of a book as the venue writes it, member by member in its usual order and without a blank. `None` if anything
+/// is different, or unusual: then [`on_frame`] reads it from the start, and what this added to `out` is to be given up.
+///
+/// It does what [`on_frame`] does and is its twin; it exists because telling the members by their names takes half of the
+/// time of a message.
+#[inline(always)]
+pub(super) fn on_usual_book(frame: &[u8], routes: &Routes, times: &mut IsoTimes, out: &mut Decoded) -> Option<()> {
+    const CHANNEL: Name = Name::new(b"book");
+    let mut c = Cursor::new(frame);
+    let kind = if c.eat_text(b"{\"channel\":\"book\",\"type\":\"update\",\"data\":[{\"symbol\":") {
+        BookKind::Delta
+    } else if c.eat_text(b"{\"channel\":\"book\",\"type\":\"snapshot\",\"data\":[{\"symbol\":") {
+        BookKind::Snapshot { bids_cut: false, asks_cut: false }
+    } else {
+        return None;
+    };
+    let (id, route) = routes.read_symbol(CHANNEL, &mut c)?;
+    if !c.eat_text(b",\"bids\":[") || !matches!(route.channel, Channel::Book | Channel::TopBook(_)) {
+        return None;
+    }
+    let bids = read_usual_levels(&mut c, route, out)?;
+    if !c.eat_text(b",\"asks\":[") {
+        return None;
+    }
+    let asks = read_usual_levels(&mut c, route, out)?;
+    if !c.eat_text(b",\"checksum\":") {
+        return None;
+    }
+    let crc = c.plain_u64()? as u32;
+    if !c.eat_text(b",\"timestamp\":") {
+        return None;
+    }
+    let venue_time = Some(times.plain_time(&mut c)?);
+    if !c.eat_text(b"}]}") || !c.is_at_end() {
+        return None;
+    }
+    let printed = Scales { price: route.price_scale, qty: route.amount_scale };
+    let checksum = Some(Expected::Kraken { crc, printed });
+    let (first, last, prev, rejected) = (0, 0, None, 0);
+    out.items.push(Item::Book { route: id, kind, first, last, prev, venue_time, bids, asks, rejected, checksum });
+    Some(())
+}
+
+/// Rows of `{"price":0.5666,"qty":4831.75496356}` and the bracket behind them.
+#[inline(always)]
+fn read_usual_levels(c: &mut Cursor<'_>, route: &Route, out: &mut Decoded) -> Option<Span> {
+    const BETWEEN: Between = Between::new(b",\"qty\":");
+    let (start, mut left) = (out.levels_start(), route.levels_max);
+    if c.eat_text(b"]") {
+        return Some(out.levels_since(start));
+    }
+    loop {
+        if !c.eat_text(b"{\"price\":") {
+            return None;
+        }
+        let [price, qty] = c.plain_bare_pair(BETWEEN, [route.price_scale, route.amount_scale])?;
+        left = left.checked_sub(1)?;
+        out.push_level(Level { price, qty });
+        if c.eat_text(b"}]") {
+            return Some(out.levels_since(start));
+        }
+        if !c.eat_text(b"},") {
+            return None;
+        }
     }
 }
 
@@ -54,6 +129,7 @@ fn on_data<'r>(
     channel: &[u8],
     is_snapshot: bool,
     routes: &'r Routes,
+    times: &mut IsoTimes,
     found: &mut Option<(RouteId, &'r Route)>,
     out: &mut Decoded,
 ) -> Result<(), JsonError> {
@@ -83,11 +159,11 @@ fn on_data<'r>(
             return c.skip();
         };
         match route.channel {
-            Channel::Book | Channel::TopBook(_) => on_book(c, id, route, is_snapshot, out),
-            Channel::Ticker | Channel::BidAsk => on_ticker(c, id, route, out),
-            Channel::Candles(_) => on_ohlc(c, id, route, out),
+            Channel::Book | Channel::TopBook(_) => on_book(c, id, route, is_snapshot, times, out),
+            Channel::Ticker | Channel::BidAsk => on_ticker(c, id, route, times, out),
+            Channel::Candles(_) => on_ohlc(c, id, route, times, out),
             Channel::Trades => {
-                let span = on_trade(c, route, out)?;
+                let span = on_trade(c, route, times, out)?;
                 match &mut trades {
                     Some((of, before)) if *of == id => *before = before.through(span),
                     _ => {
@@ -148,6 +224,7 @@ fn on_book(
     id: RouteId,
     route: &Route,
     is_snapshot: bool,
+    times: &mut IsoTimes,
     out: &mut Decoded,
 ) -> Result<(), JsonError> {
     let start = *c;
@@ -159,7 +236,7 @@ fn on_book(
             b"bids" => bids = Some(read_levels(c, &mut reader, levels_max, out)?),
             b"asks" => asks = Some(read_levels(c, &mut reader, levels_max, out)?),
             b"checksum" => crc = Some(c.u64()? as u32),
-            b"timestamp" => venue_time = iso_time(c)?,
+            b"timestamp" => venue_time = times.time(c)?,
             _ => c.skip()?,
         }
         Ok(())
@@ -227,7 +304,7 @@ fn read_levels(
 /// `{"symbol":"MATIC/USD","side":"sell","price":0.5117,"qty":40.0,"ord_type":"market","trade_id":4665906,
 /// "timestamp":"2023-09-25T07:49:37.708706Z"}`: the taker's side.
 #[inline]
-fn on_trade(c: &mut Cursor<'_>, route: &Route, out: &mut Decoded) -> Result<Span, JsonError> {
+fn on_trade(c: &mut Cursor<'_>, route: &Route, times: &mut IsoTimes, out: &mut Decoded) -> Result<Span, JsonError> {
     let start = *c;
     let (mut id, mut venue_time, mut price, mut amount, mut side) = (None, None, None, None, None);
     c.object(|c, key| {
@@ -236,7 +313,7 @@ fn on_trade(c: &mut Cursor<'_>, route: &Route, out: &mut Decoded) -> Result<Span
             b"price" => price = Some(number(c, route.price_scale)?),
             b"qty" => amount = Some(number(c, route.amount_scale)?),
             b"trade_id" => id = Id::new(c.number_text()?),
-            b"timestamp" => venue_time = iso_time(c)?,
+            b"timestamp" => venue_time = times.time(c)?,
             _ => c.skip()?,
         }
         Ok(())
@@ -249,7 +326,13 @@ fn on_trade(c: &mut Cursor<'_>, route: &Route, out: &mut Decoded) -> Result<Span
 /// "volume":997038.98383185,"vwap":0.10148,"low":0.09979,"high":0.10285,"change":-0.00017,"change_pct":-0.17,
 /// "timestamp":"2025-10-06T17:35:55.440295Z"}`; the best bid and ask are the same message, sent more often.
 #[inline]
-fn on_ticker(c: &mut Cursor<'_>, id: RouteId, route: &Route, out: &mut Decoded) -> Result<(), JsonError> {
+fn on_ticker(
+    c: &mut Cursor<'_>,
+    id: RouteId,
+    route: &Route,
+    times: &mut IsoTimes,
+    out: &mut Decoded,
+) -> Result<(), JsonError> {
     let (mut quote, mut ticker) = (BidAsk::default(), Ticker::default());
     let is_quote = route.channel == Channel::BidAsk;
     c.object(|c, key| {
@@ -271,7 +354,7 @@ fn on_ticker(c: &mut Cursor<'_>, id: RouteId, route: &Route, out: &mut Decoded) 
                 return Ok(());
             }
             b"timestamp" => {
-                quote.venue_time = iso_time(c)?;
+                quote.venue_time = times.time(c)?;
                 return Ok(());
             }
             _ if is_quote => return c.skip(),
@@ -303,7 +386,13 @@ fn on_ticker(c: &mut Cursor<'_>, id: RouteId, route: &Route, out: &mut Decoded) 
 /// `{"symbol":"MATIC/USD","open":0.5624,"high":0.5628,"low":0.5622,"close":0.5627,"trades":12,"volume":30927.68066226,
 /// "vwap":0.5626,"interval_begin":"2023-10-04T16:25:00.000000000Z","interval":5,
 /// "timestamp":"2023-10-04T16:30:00.000000Z"}`
-fn on_ohlc(c: &mut Cursor<'_>, id: RouteId, route: &Route, out: &mut Decoded) -> Result<(), JsonError> {
+fn on_ohlc(
+    c: &mut Cursor<'_>,
+    id: RouteId,
+    route: &Route,
+    times: &mut IsoTimes,
+    out: &mut Decoded,
+) -> Result<(), JsonError> {
     let start = *c;
     let (mut open_time, mut venue_time, mut trades, mut volume) = (None, None, None, None);
     let (mut open, mut high, mut low, mut close) = (None, None, None, None);
@@ -322,11 +411,11 @@ fn on_ohlc(c: &mut Cursor<'_>, id: RouteId, route: &Route, out: &mut Decoded) ->
                 return Ok(());
             }
             b"interval_begin" => {
-                open_time = iso_time(c)?;
+                open_time = times.time(c)?;
                 return Ok(());
             }
             b"timestamp" => {
-                venue_time = iso_time(c)?;
+                venue_time = times.time(c)?;
                 return Ok(());
             }
             _ => return c.skip(),

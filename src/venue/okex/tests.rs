@@ -5,6 +5,7 @@ use super::*;
 use crate::book::Level;
 use crate::decimal::Fixed;
 use crate::market::MarketKind;
+use crate::venue::shared::judge_usual_reader;
 
 fn adapter() -> Okex {
     Okex { doc: DocParser::default() }
@@ -265,4 +266,22 @@ fn refusals_and_status() {
     use crate::model::Health;
     assert_eq!(health(r#"{"code":"0","data":[{"state":"scheduled"}],"msg":""}"#), Health::Ok);
     assert_eq!(health(r#"{"code":"0","data":[{"state":"ongoing"}],"msg":""}"#), Health::Maintenance);
+}
+
+#[test]
+fn the_usual_way_is_taken_and_reads_what_the_plain_one_reads() {
+    for (frame, topic) in [
+        (UPDATE, "books:BTC-USDT"),
+        (&UPDATE.replace("update", "snapshot").replace("123456", "-1"), "books:BTC-USDT"),
+        (&UPDATE.replace(r#","seqId":123457,"prevSeqId":123456"#, ""), "books:BTC-USDT"),
+    ] {
+        let routes = routes(&[topic]);
+        judge_usual_reader(frame, 1_000, |frame| {
+            let mut out = Decoded::new();
+            let usual = on_usual_book(frame, &routes, &mut out).map(|()| format!("{out:?}"));
+            out.clear();
+            let any = on_any_frame(frame, &routes, &mut out);
+            (usual, any.ok().map(|()| format!("{out:?}")))
+        });
+    }
 }
