@@ -83,22 +83,17 @@ struct State {
 #[derive(Debug)]
 struct Ranks {
     side: BookSide,
-    /// What there was and what there is, in turns. The levels of the text come first, then some that have left it and
-    /// may return, then [`NOTHING`].
-    kept: [[Kept; PLACES]; 2],
-    /// Which of the two there is now.
-    now: usize,
     /// How many levels are in the text.
     len: usize,
+    /// The levels, then [`NOTHING`].
+    entries: [Entry; PLACES],
+    /// Where the text of each is.
+    line_of: [u8; PLACES],
+    /// What there was, while levels come and go.
+    entries_before: [Entry; PLACES],
+    line_of_before: [u8; PLACES],
     lines: [Line; LINES],
     free: Vec<u8>,
-}
-
-/// A level and where its text is.
-#[derive(Clone, Copy, Debug)]
-struct Kept {
-    entry: Entry,
-    line: u8,
 }
 
 /// A level as it is printed. It takes one line of the cache.
@@ -112,15 +107,13 @@ struct Line {
 }
 
 /// No level has this key, and every level is better.
-const NOTHING: Kept = Kept { entry: Entry { key: i64::MIN, qty: 0 }, line: 0 };
-/// How many levels that have left the text are kept, because they come back when a better one goes.
-const LEFT: usize = 8;
+const NOTHING: Entry = Entry { key: i64::MIN, qty: 0 };
 /// A power of two, so that a mask shows the compiler that there is room.
 const PLACES: usize = 128;
-const _: () = assert!(PLACES > FTX_LEVELS + LEFT);
+const _: () = assert!(PLACES > FTX_LEVELS);
 /// As many as a place can name, so that none needs a check. All levels may be new while the old ones are still kept.
 const LINES: usize = 256;
-const _: () = assert!(LINES >= 2 * (FTX_LEVELS + LEFT));
+const _: () = assert!(LINES >= 2 * FTX_LEVELS);
 /// Two numbers of at most 25 bytes (as Python prints them), two colons and a sign. The digits of two numbers for kraken
 /// could be more, if 25 of them were zeros behind the last decimal that any level of the book ever had.
 const LINE_LEN_MAX: usize = 62;
@@ -192,82 +185,79 @@ impl Checksum {
 impl State {
     fn successive(&mut self, bids: &[Entry], asks: &[Entry], held: Scales, printed: Scales) -> Option<u32> {
         let rule = Rule::Digits { held, printed };
-        self.follow(rule);
-        let (first_bid, first_ask) = (self.bids.first_changed(bids), self.asks.first_changed(asks));
-        if (first_bid, first_ask) == (None, None) && self.rule.is_some() {
-            return Some(self.crc);
+        let first = match self.update(bids, asks, rule)? {
+            (None, None) => return Some(self.crc),
+            (_, Some(ask)) => ask,
+            (Some(bid), None) => asks.len() + bid,
+        };
+        let mut len = self.start(first);
+        let starts = self.starts.iter_mut().skip(first);
+        let lines = [&self.asks, &self.bids];
+        let lines = lines
+            .into_iter()
+            .flat_map(|side| side.line_of[..side.len].iter().map(|line| &side.lines[usize::from(*line)]));
+        for (start, line) in starts.zip(lines.skip(first)) {
+            *start = len as u16;
+            len = push(&mut self.text, len, line);
         }
-        // Unless all goes well, nothing is relied on next time.
-        self.rule = None;
-        let mut len = 0;
-        for (ranks, entries, first) in [(&mut self.asks, asks, first_ask), (&mut self.bids, bids, first_bid)] {
-            let first = first.unwrap_or(entries.len());
-            let mut old = ranks.turn(first);
-            for kept in &ranks.kept[ranks.now & 1][..first] {
-                len = push(&mut self.text, len, &ranks.lines[usize::from(kept.line)]);
-            }
-            for (rank, entry) in (first..).zip(entries[..entries.len() - first].iter().rev()) {
-                len = push(&mut self.text, len, ranks.next(&mut old, rank, *entry, rule)?);
-            }
-            ranks.end(old, entries.len());
-        }
-        self.len = len;
-        self.rule = Some(rule);
-        self.crc = crc32fast::hash(self.text.get(..len).unwrap_or_default());
-        Some(self.crc)
+        self.finish(bids.len() + asks.len(), len, 0)
     }
 
     fn interleaved(&mut self, bids: &[Entry], asks: &[Entry], rule: Rule) -> Option<u32> {
-        self.follow(rule);
-        let first = match (self.bids.first_changed(bids), self.asks.first_changed(asks)) {
+        let first = match self.update(bids, asks, rule)? {
+            (None, None) => return Some(self.crc),
             (Some(bid), Some(ask)) => bid.min(ask),
             (Some(first), None) | (None, Some(first)) => first,
-            (None, None) if self.rule.is_some() => return Some(self.crc),
-            (None, None) => 0,
         };
-        self.rule = None;
-        // The rank before is as it was, so this one starts where it did.
-        let mut len = if first == 0 { 0 } else { usize::from(self.starts[first & (PLACES - 1)]) };
-        let (mut old_bid, mut old_ask) = (self.bids.turn(first), self.asks.turn(first));
-        let mut rank = first;
-        // What is not as it was.
-        let [bids_left, asks_left] = [bids, asks].map(|side| &side[..side.len().saturating_sub(first)]);
-        for (bid, ask) in bids_left.iter().rev().zip(asks_left.iter().rev()) {
-            self.starts[rank & (PLACES - 1)] = len as u16;
-            len = push(&mut self.text, len, self.bids.next(&mut old_bid, rank, *bid, rule)?);
-            len = push(&mut self.text, len, self.asks.next(&mut old_ask, rank, *ask, rule)?);
-            rank += 1;
+        let mut len = self.start(first);
+        let both = self.bids.len.min(self.asks.len).max(first);
+        let of_bids = self.bids.line_of[..both].iter().skip(first);
+        let of_asks = self.asks.line_of[..both].iter().skip(first);
+        for ((bid, ask), start) in of_bids.zip(of_asks).zip(self.starts.iter_mut().skip(first)) {
+            *start = len as u16;
+            len = push(&mut self.text, len, &self.bids.lines[usize::from(*bid)]);
+            len = push(&mut self.text, len, &self.asks.lines[usize::from(*ask)]);
         }
         // What is left of the longer side.
-        let (longer, ranks, old) = if bids.len() > asks.len() {
-            (bids, &mut self.bids, &mut old_bid)
-        } else {
-            (asks, &mut self.asks, &mut old_ask)
-        };
-        for entry in longer[..longer.len() - rank.min(longer.len())].iter().rev() {
-            self.starts[rank & (PLACES - 1)] = len as u16;
-            len = push(&mut self.text, len, ranks.next(old, rank, *entry, rule)?);
-            rank += 1;
+        let longer = if bids.len() > asks.len() { &self.bids } else { &self.asks };
+        for (line, start) in longer.line_of[..longer.len].iter().zip(&mut self.starts).skip(both) {
+            *start = len as u16;
+            len = push(&mut self.text, len, &longer.lines[usize::from(*line)]);
         }
-        // Where the next rank would start, if it comes.
-        self.starts[rank & (PLACES - 1)] = len as u16;
-        self.bids.end(old_bid, bids.len());
-        self.asks.end(old_ask, asks.len());
-        self.len = len;
-        self.rule = Some(rule);
+        let longer_len = longer.len;
         // Each level ends with a colon, which the last one has not.
-        self.crc = crc32fast::hash(self.text.get(..len.saturating_sub(1)).unwrap_or_default());
-        Some(self.crc)
+        self.finish(longer_len, len, 1)
     }
 
-    /// Forgets everything that was printed by another rule.
+    /// Takes over the levels, and says from which ranks on the text has to be joined anew. `None` if the rule has no
+    /// text for a level.
     #[inline]
-    fn follow(&mut self, rule: Rule) {
-        if self.rule != Some(rule) {
-            self.rule = None;
+    fn update(&mut self, bids: &[Entry], asks: &[Entry], rule: Rule) -> Option<(Option<usize>, Option<usize>)> {
+        let is_new = self.rule != Some(rule);
+        if is_new {
             self.bids.clear();
             self.asks.clear();
         }
+        // Unless all goes well, nothing is relied on next time.
+        self.rule = None;
+        let first = (self.bids.update(bids, rule)?, self.asks.update(asks, rule)?);
+        self.rule = Some(rule);
+        Some(if is_new { (Some(0), Some(0)) } else { first })
+    }
+
+    /// Where the text of this line starts, if those before it are as they were.
+    #[inline]
+    fn start(&self, first: usize) -> usize {
+        if first == 0 { 0 } else { usize::from(self.starts[first]) }
+    }
+
+    #[inline]
+    fn finish(&mut self, lines: usize, len: usize, unhashed: usize) -> Option<u32> {
+        // Where the next line would start, if it comes.
+        self.starts[lines] = len as u16;
+        self.len = len;
+        self.crc = crc32fast::hash(self.text.get(..len.saturating_sub(unhashed)).unwrap_or_default());
+        Some(self.crc)
     }
 }
 
@@ -288,9 +278,11 @@ impl Ranks {
     fn new(side: BookSide) -> Ranks {
         let mut ranks = Ranks {
             side,
-            kept: [[NOTHING; PLACES]; 2],
-            now: 0,
             len: 0,
+            entries: [NOTHING; PLACES],
+            line_of: [0; PLACES],
+            entries_before: [NOTHING; PLACES],
+            line_of_before: [0; PLACES],
             lines: [Line { text: [0; LINE_LEN_MAX], len: 0, qty_at: 0 }; LINES],
             free: Vec::with_capacity(LINES),
         };
@@ -299,103 +291,113 @@ impl Ranks {
     }
 
     fn clear(&mut self) {
-        self.kept[self.now & 1][0] = NOTHING;
+        self.entries[0] = NOTHING;
         self.len = 0;
         self.free.clear();
         self.free.extend((0..=u8::MAX).rev());
     }
 
-    /// The first rank at which there is not the level of the last time. `None` if all are the same.
+    /// Takes over the levels, and says which rank is the first that changed; `Some(None)` if none did. `None` if the
+    /// rule has no text for a level.
     #[inline]
-    fn first_changed(&self, entries: &[Entry]) -> Option<usize> {
-        let kept = &self.kept[self.now & 1];
-        let differ = |kept: &Kept, entry: &Entry| (kept.entry.key ^ entry.key) | (kept.entry.qty ^ entry.qty);
-        let mut rank = 0;
+    fn update(&mut self, levels: &[Entry], rule: Rule) -> Option<Option<usize>> {
+        let first = self.same(levels, 0);
+        let mut rank = first;
+        // As long as only quantities changed.
+        while let Some(level) = levels.len().checked_sub(rank + 1).map(|at| levels[at])
+            && self.entries[rank & (PLACES - 1)].key == level.key
+        {
+            self.entries[rank & (PLACES - 1)] = level;
+            self.print_qty(self.line_of[rank & (PLACES - 1)], level.qty, rule)?;
+            rank = self.same(levels, rank + 1);
+        }
+        if rank == levels.len() && rank == self.len {
+            return Some(Some(first).filter(|first| *first < rank));
+        }
+        self.merge(levels, rank, rule)?;
+        Some(Some(first))
+    }
+
+    /// From `rank` on, the first rank at which there is not the level of the last time.
+    #[inline]
+    fn same(&self, levels: &[Entry], mut rank: usize) -> usize {
+        let differ = |a: &Entry, b: &Entry| (a.key ^ b.key) | (a.qty ^ b.qty);
+        let levels = &levels[..levels.len() - rank];
+        let entries = &self.entries[rank..];
         // Five at once, since most are the same: both 25 and 10 are fives.
-        for (entries, kept) in entries.rchunks_exact(5).zip(kept.chunks_exact(5)) {
-            if (0..5).fold(0, |differs, at| differs | differ(&kept[at], &entries[4 - at])) != 0 {
+        let mut same = 0;
+        for (levels, entries) in levels.rchunks_exact(5).zip(entries.chunks_exact(5)) {
+            if (0..5).fold(0, |differs, at| differs | differ(&entries[at], &levels[4 - at])) != 0 {
                 break;
             }
-            rank += 5;
+            same += 5;
         }
-        let rest = &entries[..entries.len() - rank.min(entries.len())];
-        rank += rest.iter().rev().zip(&kept[rank..]).take_while(|(entry, kept)| differ(kept, entry) == 0).count();
-        // A level that had left the text may be there again.
-        if rank >= self.len && self.len == entries.len() { None } else { Some(rank.min(self.len)) }
-    }
-
-    /// From `first` on ranks are filled anew. Returns where to look for the level that was there.
-    #[inline]
-    fn turn(&mut self, first: usize) -> usize {
-        let [even, odd] = &mut self.kept;
-        let (old, new) = if self.now & 1 == 0 { (even, odd) } else { (odd, even) };
-        // A side that is shorter than the other one may end before.
-        let same = first.min(self.len);
-        new[..same].copy_from_slice(&old[..same]);
-        self.now ^= 1;
-        same
-    }
-
-    /// The text of the next level. `None` if the rule has none.
-    #[inline(always)]
-    fn next(&mut self, old: &mut usize, rank: usize, entry: Entry, rule: Rule) -> Option<&Line> {
-        let kept = &self.kept[(self.now ^ 1) & 1][*old & (PLACES - 1)];
-        let mut line = kept.line;
-        if kept.entry.key == entry.key && kept.entry.qty == entry.qty {
-            *old += 1;
-        } else {
-            (line, *old) = self.changed(*old, entry, rule)?;
+        rank += same;
+        for (level, entry) in levels[..levels.len() - same].iter().rev().zip(&entries[same..]) {
+            if differ(level, entry) != 0 {
+                break;
+            }
+            rank += 1;
         }
-        self.kept[self.now & 1][rank & (PLACES - 1)] = Kept { entry, line };
-        Some(&self.lines[usize::from(line)])
+        rank
     }
 
-    /// The text of a level that was not there or had another quantity, and where to look for what was there next.
+    /// From `rank` on levels came or went: those that stayed keep their texts.
     #[inline(never)]
-    fn changed(&mut self, mut old: usize, entry: Entry, rule: Rule) -> Option<(u8, usize)> {
-        let was = &self.kept[(self.now ^ 1) & 1];
-        // Those before it are gone.
-        while was[old & (PLACES - 1)].entry.key > entry.key {
-            self.free.push(was[old & (PLACES - 1)].line);
-            old += 1;
-        }
-        let was = was[old & (PLACES - 1)];
-        let number = if was.entry.key == entry.key {
-            old += 1;
-            if was.entry.qty == entry.qty {
-                return Some((was.line, old));
+    fn merge(&mut self, levels: &[Entry], mut rank: usize, rule: Rule) -> Option<()> {
+        // With the sentinel.
+        let count = self.len + 1 - rank;
+        self.entries_before[..count].copy_from_slice(&self.entries[rank..rank + count]);
+        self.line_of_before[..count].copy_from_slice(&self.line_of[rank..rank + count]);
+        let mut old = 0;
+        for level in levels[..levels.len() - rank].iter().rev() {
+            let before = &self.entries_before[old];
+            if before.key == level.key && before.qty == level.qty {
+                self.line_of[rank] = self.line_of_before[old];
+                old = (old + 1) & (PLACES - 1);
+            } else {
+                old = self.changed(old, rank, *level, rule)? & (PLACES - 1);
             }
-            was.line
-        } else {
-            let number = self.free.pop()?;
-            let line = &mut self.lines[usize::from(number)];
-            line.qty_at = print_price(rule, self.side.price(entry.key), &mut line.text)? as u8;
-            number
-        };
-        let line = &mut self.lines[usize::from(number)];
-        line.len = print_qty(rule, self.side, entry.qty, usize::from(line.qty_at), &mut line.text)? as u8;
-        Some((number, old))
+            self.entries[rank] = *level;
+            rank = (rank + 1) & (PLACES - 1);
+        }
+        while self.entries_before[old].key != NOTHING.key {
+            self.free.push(self.line_of_before[old]);
+            old = (old + 1) & (PLACES - 1);
+        }
+        self.entries[rank] = NOTHING;
+        self.len = rank;
+        Some(())
     }
 
-    /// After the last level: keeps some of those that have left the text.
-    #[inline]
-    fn end(&mut self, old: usize, len: usize) {
-        let [even, odd] = &mut self.kept;
-        let (was, is) = if self.now & 1 == 0 { (odd, even) } else { (even, odd) };
-        self.len = len;
-        let mut place = len;
-        for kept in was.iter().skip(old) {
-            if kept.entry.key == NOTHING.entry.key {
-                break;
-            }
-            if place < len + LEFT {
-                is[place & (PLACES - 1)] = *kept;
-                place += 1;
-            } else {
-                self.free.push(kept.line);
-            }
+    /// For a level that was not there or had another quantity. Returns where to look for what was there next.
+    fn changed(&mut self, mut old: usize, rank: usize, level: Entry, rule: Rule) -> Option<usize> {
+        // Those before it are gone.
+        while self.entries_before[old].key > level.key {
+            self.free.push(self.line_of_before[old]);
+            old = (old + 1) & (PLACES - 1);
         }
-        is[place & (PLACES - 1)] = NOTHING;
+        let before = self.entries_before[old];
+        let line;
+        if before.key == level.key {
+            line = self.line_of_before[old];
+            old += 1;
+        } else {
+            line = self.free.pop()?;
+            let Line { text, qty_at, .. } = &mut self.lines[usize::from(line)];
+            *qty_at = print_price(rule, self.side.price(level.key), text)? as u8;
+        }
+        self.line_of[rank & (PLACES - 1)] = line;
+        if before.key != level.key || before.qty != level.qty {
+            self.print_qty(line, level.qty, rule)?;
+        }
+        Some(old)
+    }
+
+    fn print_qty(&mut self, line: u8, qty: i64, rule: Rule) -> Option<()> {
+        let Line { text, qty_at, len } = &mut self.lines[usize::from(line)];
+        *len = print_qty(rule, self.side, qty, usize::from(*qty_at), text)? as u8;
+        Some(())
     }
 }
 
