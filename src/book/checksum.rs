@@ -203,12 +203,14 @@ impl State {
             (Some(bid), None) => asks.len() + bid,
         };
         let mut len = self.start(first);
-        let starts = self.starts.iter_mut().skip(first);
-        let lines = [&self.asks, &self.bids];
-        let lines = lines.into_iter().flat_map(|side| side.kept[..side.len].iter().map(|kept| side.pool.line(kept)));
-        for (start, line) in starts.zip(lines.skip(first)) {
-            *start = len as u16;
-            len = push(&mut self.text, len, line);
+        let asks_from = first.min(asks.len());
+        for (side, from, at) in
+            [(&self.asks, asks_from, asks_from), (&self.bids, first - asks_from, first.max(asks.len()))]
+        {
+            for (kept, start) in side.kept[from..side.len].iter().zip(&mut self.starts[at..]) {
+                *start = len as u16;
+                len = push(&mut self.text, len, side.pool.line(kept));
+            }
         }
         self.finish(bids.len() + asks.len(), len, 0)
     }
@@ -396,17 +398,54 @@ impl Pool {
     }
 
     /// Prints a new level.
+    #[inline(never)]
     fn add(&mut self, level: Entry, rule: Rule) -> Option<u8> {
         let number = self.free.pop()?;
         let line = &mut self.lines[usize::from(number)];
-        line.qty_at = print_price(rule, self.side.price(level.key), &mut line.text)? as u8;
-        self.print_qty(number, level.qty, rule)?;
+        let price = self.side.price(level.key);
+        // Plain numbers in one go, since that is what most books are made of.
+        if let Rule::Plain(scales) = rule
+            && line.put_plain_price(price, scales.price).is_some()
+            && line.put_plain_qty(level.qty, scales.qty).is_some()
+        {
+            return Some(number);
+        }
+        line.qty_at = print_price(rule, price, &mut line.text)? as u8;
+        line.len = print_qty(rule, self.side, level.qty, usize::from(line.qty_at), &mut line.text)? as u8;
         Some(number)
     }
 
+    #[inline(never)]
     fn print_qty(&mut self, number: u8, qty: i64, rule: Rule) -> Option<()> {
         let line = &mut self.lines[usize::from(number)];
+        if let Rule::Plain(scales) = rule
+            && line.put_plain_qty(qty, scales.qty).is_some()
+        {
+            return Some(());
+        }
         line.len = print_qty(rule, self.side, qty, usize::from(line.qty_at), &mut line.text)? as u8;
+        Some(())
+    }
+}
+
+impl Line {
+    /// `None` if [`plain`] has no text for it.
+    #[inline(always)]
+    fn put_plain_price(&mut self, price: i64, scale: u8) -> Option<()> {
+        let len = plain(price, scale, self.text.first_chunk_mut()?)? & 31;
+        self.text[len] = b':';
+        self.qty_at = len as u8 + 1;
+        Some(())
+    }
+
+    #[inline(always)]
+    fn put_plain_qty(&mut self, qty: i64, scale: u8) -> Option<()> {
+        // No price is longer, so the mask changes nothing.
+        let at = usize::from(self.qty_at) & 31;
+        let room = &mut self.text[at..at + ROOM + 1];
+        let len = plain(qty, scale, room.first_chunk_mut()?)?;
+        *room.get_mut(len)? = b':';
+        self.len = (at + len + 1) as u8;
         Some(())
     }
 }
@@ -418,11 +457,11 @@ impl Default for Checksum {
 }
 
 /// Prints a price, and returns where the quantity starts.
-#[inline]
+#[inline(never)]
 fn print_price(rule: Rule, price: i64, out: &mut [u8; LINE_LEN_MAX]) -> Option<usize> {
     let end = match rule {
         Rule::Digits { held, printed } => return put_digits(price, held.price, printed.price, 0, out),
-        Rule::Plain(scales) => put_plain(price, scales.price, 0, out)?,
+        Rule::Plain(scales) => put(Text::new().canonical(price, scales.price), 0, out)?,
         Rule::JavaScript(scales) => put(java_script(&mut Text::new(), price, scales.price), 0, out)?,
         Rule::Python(scales) => put(python(&mut Text::new(), price, scales.price), 0, out)?,
     };
@@ -430,11 +469,11 @@ fn print_price(rule: Rule, price: i64, out: &mut [u8; LINE_LEN_MAX]) -> Option<u
 }
 
 /// Prints a quantity at `at`, and returns where the line ends.
-#[inline]
+#[inline(never)]
 fn print_qty(rule: Rule, side: BookSide, qty: i64, mut at: usize, out: &mut [u8; LINE_LEN_MAX]) -> Option<usize> {
     let end = match rule {
         Rule::Digits { held, printed } => return put_digits(qty, held.qty, printed.qty, at, out),
-        Rule::Plain(scales) => put_plain(qty, scales.qty, at, out)?,
+        Rule::Plain(scales) => put(Text::new().canonical(qty, scales.qty), at, out)?,
         Rule::JavaScript(scales) => {
             if side == BookSide::Ask {
                 at = put(b"-", at, out)?;
@@ -454,26 +493,11 @@ fn put(text: &[u8], at: usize, out: &mut [u8; LINE_LEN_MAX]) -> Option<usize> {
     Some(end)
 }
 
-/// Puts the number in plain decimals without needless zeros.
-#[inline]
-fn put_plain(mantissa: i64, scale: u8, at: usize, out: &mut [u8; LINE_LEN_MAX]) -> Option<usize> {
-    let room: &mut [u8; ROOM] = out.get_mut(at..at + ROOM)?.try_into().ok()?;
-    match plain(mantissa, scale, room) {
-        Some(len) => Some(at + len),
-        None => put_canonical(mantissa, scale, at, out),
-    }
-}
-
-#[cold]
-fn put_canonical(mantissa: i64, scale: u8, at: usize, out: &mut [u8; LINE_LEN_MAX]) -> Option<usize> {
-    put(Text::new().canonical(mantissa, scale), at, out)
-}
-
 /// What [`plain`] may write to.
 const ROOM: usize = 24;
 
 /// Puts a number of at most eight decimals and eight digits before them, and returns its length. `None` for others.
-#[inline]
+#[inline(always)]
 fn plain(mantissa: i64, scale: u8, room: &mut [u8; ROOM]) -> Option<usize> {
     let scale = usize::from(scale);
     let mantissa = u64::try_from(mantissa).ok().filter(|mantissa| *mantissa > 0)?;
@@ -835,7 +859,9 @@ mod tests {
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         let near = prop_oneof![5 => 0..12_i64, 3 => 0..60_i64, 1 => 0..1000_i64];
-        let qty = prop_oneof![2 => Just(0), 2 => 1..9_i64, 1 => 0..1_000_000_007_i64, 1 => 0..i64::MAX / 1_000_000_000];
+        let qty = prop_oneof![
+            4 => Just(0), 4 => 1..9_i64, 2 => 0..1_000_000_007_i64, 1 => 0..i64::MAX / 1_000_000_000, 1 => 0..100_000_000_000_000_000_i64
+        ];
         let by = prop_oneof![Just(1), Just(10), Just(100_000_000)];
         let change = (near, qty, by).prop_map(|(tick, qty, by)| (tick, qty, by));
         let step = prop_oneof![
@@ -905,8 +931,13 @@ mod tests {
         #[test]
         fn numbers_are_those_of_the_judge(mantissa in number(), scale in 0..=SCALE_MAX, printed in 0..=SCALE_MAX) {
             let mut out = [b'x'; LINE_LEN_MAX];
-            let len = put_plain(mantissa, scale, 5, &mut out).unwrap();
-            prop_assert_eq!(std::str::from_utf8(&out[5..len]).unwrap(), plain_text(mantissa, scale));
+            if let Some(len) = plain(mantissa, scale, out.first_chunk_mut().unwrap()) {
+                prop_assert_eq!(std::str::from_utf8(&out[..len]).unwrap(), plain_text(mantissa, scale));
+            } else {
+                prop_assert!(mantissa <= 0 || scale > 8 || mantissa / 10_i64.pow(u32::from(scale)) >= 100_000_000);
+            }
+            let len = print_price(Rule::Plain(scales(scale, 0)), mantissa, &mut out).unwrap();
+            prop_assert_eq!(std::str::from_utf8(&out[..len]).unwrap(), plain_text(mantissa, scale) + ":");
             for printed in [scale, printed] {
                 let len = put_digits(mantissa, scale, printed, 5, &mut out);
                 let text = len.map(|len| std::str::from_utf8(&out[5..len]).unwrap().to_owned());
