@@ -74,7 +74,7 @@ struct State {
     text: [u8; TEXT_STARTS + LINE_LEN_MAX],
     len: usize,
     /// Where each line starts in it, or each pair of lines if sides alternate.
-    starts: [u16; PLACES],
+    starts: [u16; STARTS],
     /// Its checksum.
     crc: u32,
 }
@@ -82,16 +82,26 @@ struct State {
 /// The levels of one side with their texts, best first.
 #[derive(Debug)]
 struct Ranks {
-    side: BookSide,
     /// How many levels are in the text.
     len: usize,
     /// The levels, then [`NOTHING`].
-    entries: [Entry; PLACES],
-    /// Where the text of each is.
-    line_of: [u8; PLACES],
+    kept: [Kept; PLACES],
     /// What there was, while levels come and go.
-    entries_before: [Entry; PLACES],
-    line_of_before: [u8; PLACES],
+    before: [Kept; PLACES],
+    pool: Pool,
+}
+
+/// A level and where its text is.
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    level: Entry,
+    line: u8,
+}
+
+/// The texts of a side, in no order.
+#[derive(Debug)]
+struct Pool {
+    side: BookSide,
     lines: [Line; LINES],
     free: Vec<u8>,
 }
@@ -107,10 +117,9 @@ struct Line {
 }
 
 /// No level has this key, and every level is better.
-const NOTHING: Entry = Entry { key: i64::MIN, qty: 0 };
-/// A power of two, so that a mask shows the compiler that there is room.
-const PLACES: usize = 128;
-const _: () = assert!(PLACES > FTX_LEVELS);
+const NOTHING: Kept = Kept { level: Entry { key: i64::MIN, qty: 0 }, line: 0 };
+/// One for [`NOTHING`].
+const PLACES: usize = FTX_LEVELS + 1;
 /// As many as a place can name, so that none needs a check. All levels may be new while the old ones are still kept.
 const LINES: usize = 256;
 const _: () = assert!(LINES >= 2 * FTX_LEVELS);
@@ -118,6 +127,9 @@ const _: () = assert!(LINES >= 2 * FTX_LEVELS);
 /// could be more, if 25 of them were zeros behind the last decimal that any level of the book ever had.
 const LINE_LEN_MAX: usize = 62;
 const _: () = assert!(LINE_LEN_MAX >= 2 * 25 + 3 && size_of::<Line>() == 64);
+/// One for each pair of lines, or for each line of kraken's, and one for their end.
+const STARTS: usize = PLACES;
+const _: () = assert!(STARTS > FTX_LEVELS && STARTS > 2 * KRAKEN_LEVELS);
 /// Copied at once, because a copy of fixed length is a few instructions. Most lines are shorter.
 const COPIED_AT_ONCE: usize = 32;
 /// Where a line may start; a power of two as well.
@@ -142,7 +154,7 @@ impl Checksum {
                 asks: Ranks::new(BookSide::Ask),
                 text: [0; TEXT_STARTS + LINE_LEN_MAX],
                 len: 0,
-                starts: [0; PLACES],
+                starts: [0; STARTS],
                 crc: 0,
             }),
         }
@@ -191,14 +203,14 @@ impl State {
             (Some(bid), None) => asks.len() + bid,
         };
         let mut len = self.start(first);
-        let starts = self.starts.iter_mut().skip(first);
-        let lines = [&self.asks, &self.bids];
-        let lines = lines
-            .into_iter()
-            .flat_map(|side| side.line_of[..side.len].iter().map(|line| &side.lines[usize::from(*line)]));
-        for (start, line) in starts.zip(lines.skip(first)) {
-            *start = len as u16;
-            len = push(&mut self.text, len, line);
+        let asks_from = first.min(asks.len());
+        for (side, from, at) in
+            [(&self.asks, asks_from, asks_from), (&self.bids, first - asks_from, first.max(asks.len()))]
+        {
+            for (kept, start) in side.kept[from..side.len].iter().zip(&mut self.starts[at..]) {
+                *start = len as u16;
+                len = push(&mut self.text, len, side.pool.line(kept));
+            }
         }
         self.finish(bids.len() + asks.len(), len, 0)
     }
@@ -211,18 +223,18 @@ impl State {
         };
         let mut len = self.start(first);
         let both = self.bids.len.min(self.asks.len).max(first);
-        let of_bids = self.bids.line_of[..both].iter().skip(first);
-        let of_asks = self.asks.line_of[..both].iter().skip(first);
+        let of_bids = self.bids.kept[..both].iter().skip(first);
+        let of_asks = self.asks.kept[..both].iter().skip(first);
         for ((bid, ask), start) in of_bids.zip(of_asks).zip(self.starts.iter_mut().skip(first)) {
             *start = len as u16;
-            len = push(&mut self.text, len, &self.bids.lines[usize::from(*bid)]);
-            len = push(&mut self.text, len, &self.asks.lines[usize::from(*ask)]);
+            len = push(&mut self.text, len, self.bids.pool.line(bid));
+            len = push(&mut self.text, len, self.asks.pool.line(ask));
         }
         // What is left of the longer side.
         let longer = if bids.len() > asks.len() { &self.bids } else { &self.asks };
-        for (line, start) in longer.line_of[..longer.len].iter().zip(&mut self.starts).skip(both) {
+        for (kept, start) in longer.kept[..longer.len].iter().zip(&mut self.starts).skip(both) {
             *start = len as u16;
-            len = push(&mut self.text, len, &longer.lines[usize::from(*line)]);
+            len = push(&mut self.text, len, longer.pool.line(kept));
         }
         let longer_len = longer.len;
         // Each level ends with a colon, which the last one has not.
@@ -276,25 +288,18 @@ fn push(text: &mut [u8; TEXT_STARTS + LINE_LEN_MAX], len: usize, line: &Line) ->
 
 impl Ranks {
     fn new(side: BookSide) -> Ranks {
-        let mut ranks = Ranks {
-            side,
-            len: 0,
-            entries: [NOTHING; PLACES],
-            line_of: [0; PLACES],
-            entries_before: [NOTHING; PLACES],
-            line_of_before: [0; PLACES],
-            lines: [Line { text: [0; LINE_LEN_MAX], len: 0, qty_at: 0 }; LINES],
-            free: Vec::with_capacity(LINES),
-        };
+        let lines = [Line { text: [0; LINE_LEN_MAX], len: 0, qty_at: 0 }; LINES];
+        let pool = Pool { side, lines, free: Vec::with_capacity(LINES) };
+        let mut ranks = Ranks { len: 0, kept: [NOTHING; PLACES], before: [NOTHING; PLACES], pool };
         ranks.clear();
         ranks
     }
 
     fn clear(&mut self) {
-        self.entries[0] = NOTHING;
+        self.kept[0] = NOTHING;
         self.len = 0;
-        self.free.clear();
-        self.free.extend((0..=u8::MAX).rev());
+        self.pool.free.clear();
+        self.pool.free.extend((0..=u8::MAX).rev());
     }
 
     /// Takes over the levels, and says which rank is the first that changed; `Some(None)` if none did. `None` if the
@@ -305,10 +310,11 @@ impl Ranks {
         let mut rank = first;
         // As long as only quantities changed.
         while let Some(level) = levels.len().checked_sub(rank + 1).map(|at| levels[at])
-            && self.entries[rank & (PLACES - 1)].key == level.key
+            && let kept = &mut self.kept[rank]
+            && kept.level.key == level.key
         {
-            self.entries[rank & (PLACES - 1)] = level;
-            self.print_qty(self.line_of[rank & (PLACES - 1)], level.qty, rule)?;
+            kept.level = level;
+            self.pool.print_qty(kept.line, level.qty, rule)?;
             rank = self.same(levels, rank + 1);
         }
         if rank == levels.len() && rank == self.len {
@@ -321,20 +327,20 @@ impl Ranks {
     /// From `rank` on, the first rank at which there is not the level of the last time.
     #[inline]
     fn same(&self, levels: &[Entry], mut rank: usize) -> usize {
-        let differ = |a: &Entry, b: &Entry| (a.key ^ b.key) | (a.qty ^ b.qty);
+        let differ = |kept: &Kept, level: &Entry| (kept.level.key ^ level.key) | (kept.level.qty ^ level.qty);
         let levels = &levels[..levels.len() - rank];
-        let entries = &self.entries[rank..];
+        let kept = &self.kept[rank..];
         // Five at once, since most are the same: both 25 and 10 are fives.
         let mut same = 0;
-        for (levels, entries) in levels.rchunks_exact(5).zip(entries.chunks_exact(5)) {
-            if (0..5).fold(0, |differs, at| differs | differ(&entries[at], &levels[4 - at])) != 0 {
+        for (levels, kept) in levels.rchunks_exact(5).zip(kept.chunks_exact(5)) {
+            if (0..5).fold(0, |differs, at| differs | differ(&kept[at], &levels[4 - at])) != 0 {
                 break;
             }
             same += 5;
         }
         rank += same;
-        for (level, entry) in levels[..levels.len() - same].iter().rev().zip(&entries[same..]) {
-            if differ(level, entry) != 0 {
+        for (level, kept) in levels[..levels.len() - same].iter().rev().zip(&kept[same..]) {
+            if differ(kept, level) != 0 {
                 break;
             }
             rank += 1;
@@ -344,59 +350,102 @@ impl Ranks {
 
     /// From `rank` on levels came or went: those that stayed keep their texts.
     #[inline(never)]
-    fn merge(&mut self, levels: &[Entry], mut rank: usize, rule: Rule) -> Option<()> {
-        // With the sentinel.
-        let count = self.len + 1 - rank;
-        self.entries_before[..count].copy_from_slice(&self.entries[rank..rank + count]);
-        self.line_of_before[..count].copy_from_slice(&self.line_of[rank..rank + count]);
-        let mut old = 0;
-        for level in levels[..levels.len() - rank].iter().rev() {
-            let before = &self.entries_before[old];
-            if before.key == level.key && before.qty == level.qty {
-                self.line_of[rank] = self.line_of_before[old];
-                old = (old + 1) & (PLACES - 1);
+    fn merge(&mut self, levels: &[Entry], rank: usize, rule: Rule) -> Option<()> {
+        let Ranks { len, kept, before, pool } = self;
+        let moved = &kept[rank..=*len];
+        let before = &mut before[..moved.len()];
+        before.copy_from_slice(moved);
+        // It ends with `NOTHING`, which is never taken.
+        let mut before = before.iter();
+        let mut old = before.next()?;
+        for (level, kept) in levels[..levels.len() - rank].iter().rev().zip(&mut kept[rank..]) {
+            let line;
+            if old.level.key == level.key && old.level.qty == level.qty {
+                line = old.line;
+                old = before.next()?;
             } else {
-                old = self.changed(old, rank, *level, rule)? & (PLACES - 1);
+                // Those before it are gone.
+                while old.level.key > level.key {
+                    pool.free.push(old.line);
+                    old = before.next()?;
+                }
+                if old.level.key == level.key {
+                    line = old.line;
+                    if old.level.qty != level.qty {
+                        pool.print_qty(line, level.qty, rule)?;
+                    }
+                    old = before.next()?;
+                } else {
+                    line = pool.add(*level, rule)?;
+                }
             }
-            self.entries[rank] = *level;
-            rank = (rank + 1) & (PLACES - 1);
+            *kept = Kept { level: *level, line };
         }
-        while self.entries_before[old].key != NOTHING.key {
-            self.free.push(self.line_of_before[old]);
-            old = (old + 1) & (PLACES - 1);
+        while old.level.key != NOTHING.level.key {
+            pool.free.push(old.line);
+            old = before.next()?;
         }
-        self.entries[rank] = NOTHING;
-        self.len = rank;
+        *len = levels.len();
+        kept[*len] = NOTHING;
+        Some(())
+    }
+}
+
+impl Pool {
+    #[inline(always)]
+    fn line(&self, kept: &Kept) -> &Line {
+        &self.lines[usize::from(kept.line)]
+    }
+
+    /// Prints a new level.
+    #[inline(never)]
+    fn add(&mut self, level: Entry, rule: Rule) -> Option<u8> {
+        let number = self.free.pop()?;
+        let line = &mut self.lines[usize::from(number)];
+        let price = self.side.price(level.key);
+        // Plain numbers in one go, since that is what most books are made of.
+        if let Rule::Plain(scales) = rule
+            && line.put_plain_price(price, scales.price).is_some()
+            && line.put_plain_qty(level.qty, scales.qty).is_some()
+        {
+            return Some(number);
+        }
+        line.qty_at = print_price(rule, price, &mut line.text)? as u8;
+        line.len = print_qty(rule, self.side, level.qty, usize::from(line.qty_at), &mut line.text)? as u8;
+        Some(number)
+    }
+
+    #[inline(never)]
+    fn print_qty(&mut self, number: u8, qty: i64, rule: Rule) -> Option<()> {
+        let line = &mut self.lines[usize::from(number)];
+        if let Rule::Plain(scales) = rule
+            && line.put_plain_qty(qty, scales.qty).is_some()
+        {
+            return Some(());
+        }
+        line.len = print_qty(rule, self.side, qty, usize::from(line.qty_at), &mut line.text)? as u8;
+        Some(())
+    }
+}
+
+impl Line {
+    /// `None` if [`plain`] has no text for it.
+    #[inline(always)]
+    fn put_plain_price(&mut self, price: i64, scale: u8) -> Option<()> {
+        let len = plain(price, scale, self.text.first_chunk_mut()?)? & 31;
+        self.text[len] = b':';
+        self.qty_at = len as u8 + 1;
         Some(())
     }
 
-    /// For a level that was not there or had another quantity. Returns where to look for what was there next.
-    fn changed(&mut self, mut old: usize, rank: usize, level: Entry, rule: Rule) -> Option<usize> {
-        // Those before it are gone.
-        while self.entries_before[old].key > level.key {
-            self.free.push(self.line_of_before[old]);
-            old = (old + 1) & (PLACES - 1);
-        }
-        let before = self.entries_before[old];
-        let line;
-        if before.key == level.key {
-            line = self.line_of_before[old];
-            old += 1;
-        } else {
-            line = self.free.pop()?;
-            let Line { text, qty_at, .. } = &mut self.lines[usize::from(line)];
-            *qty_at = print_price(rule, self.side.price(level.key), text)? as u8;
-        }
-        self.line_of[rank & (PLACES - 1)] = line;
-        if before.key != level.key || before.qty != level.qty {
-            self.print_qty(line, level.qty, rule)?;
-        }
-        Some(old)
-    }
-
-    fn print_qty(&mut self, line: u8, qty: i64, rule: Rule) -> Option<()> {
-        let Line { text, qty_at, len } = &mut self.lines[usize::from(line)];
-        *len = print_qty(rule, self.side, qty, usize::from(*qty_at), text)? as u8;
+    #[inline(always)]
+    fn put_plain_qty(&mut self, qty: i64, scale: u8) -> Option<()> {
+        // No price is longer, so the mask changes nothing.
+        let at = usize::from(self.qty_at) & 31;
+        let room = &mut self.text[at..at + ROOM + 1];
+        let len = plain(qty, scale, room.first_chunk_mut()?)?;
+        *room.get_mut(len)? = b':';
+        self.len = (at + len + 1) as u8;
         Some(())
     }
 }
@@ -408,11 +457,11 @@ impl Default for Checksum {
 }
 
 /// Prints a price, and returns where the quantity starts.
-#[inline]
+#[inline(never)]
 fn print_price(rule: Rule, price: i64, out: &mut [u8; LINE_LEN_MAX]) -> Option<usize> {
     let end = match rule {
         Rule::Digits { held, printed } => return put_digits(price, held.price, printed.price, 0, out),
-        Rule::Plain(scales) => put_plain(price, scales.price, 0, out)?,
+        Rule::Plain(scales) => put(Text::new().canonical(price, scales.price), 0, out)?,
         Rule::JavaScript(scales) => put(java_script(&mut Text::new(), price, scales.price), 0, out)?,
         Rule::Python(scales) => put(python(&mut Text::new(), price, scales.price), 0, out)?,
     };
@@ -420,11 +469,11 @@ fn print_price(rule: Rule, price: i64, out: &mut [u8; LINE_LEN_MAX]) -> Option<u
 }
 
 /// Prints a quantity at `at`, and returns where the line ends.
-#[inline]
+#[inline(never)]
 fn print_qty(rule: Rule, side: BookSide, qty: i64, mut at: usize, out: &mut [u8; LINE_LEN_MAX]) -> Option<usize> {
     let end = match rule {
         Rule::Digits { held, printed } => return put_digits(qty, held.qty, printed.qty, at, out),
-        Rule::Plain(scales) => put_plain(qty, scales.qty, at, out)?,
+        Rule::Plain(scales) => put(Text::new().canonical(qty, scales.qty), at, out)?,
         Rule::JavaScript(scales) => {
             if side == BookSide::Ask {
                 at = put(b"-", at, out)?;
@@ -444,26 +493,11 @@ fn put(text: &[u8], at: usize, out: &mut [u8; LINE_LEN_MAX]) -> Option<usize> {
     Some(end)
 }
 
-/// Puts the number in plain decimals without needless zeros.
-#[inline]
-fn put_plain(mantissa: i64, scale: u8, at: usize, out: &mut [u8; LINE_LEN_MAX]) -> Option<usize> {
-    let room: &mut [u8; ROOM] = out.get_mut(at..at + ROOM)?.try_into().ok()?;
-    match plain(mantissa, scale, room) {
-        Some(len) => Some(at + len),
-        None => put_canonical(mantissa, scale, at, out),
-    }
-}
-
-#[cold]
-fn put_canonical(mantissa: i64, scale: u8, at: usize, out: &mut [u8; LINE_LEN_MAX]) -> Option<usize> {
-    put(Text::new().canonical(mantissa, scale), at, out)
-}
-
 /// What [`plain`] may write to.
 const ROOM: usize = 24;
 
 /// Puts a number of at most eight decimals and eight digits before them, and returns its length. `None` for others.
-#[inline]
+#[inline(always)]
 fn plain(mantissa: i64, scale: u8, room: &mut [u8; ROOM]) -> Option<usize> {
     let scale = usize::from(scale);
     let mantissa = u64::try_from(mantissa).ok().filter(|mantissa| *mantissa > 0)?;
@@ -825,7 +859,9 @@ mod tests {
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         let near = prop_oneof![5 => 0..12_i64, 3 => 0..60_i64, 1 => 0..1000_i64];
-        let qty = prop_oneof![2 => Just(0), 2 => 1..9_i64, 1 => 0..1_000_000_007_i64, 1 => 0..i64::MAX / 1_000_000_000];
+        let qty = prop_oneof![
+            4 => Just(0), 4 => 1..9_i64, 2 => 0..1_000_000_007_i64, 1 => 0..i64::MAX / 1_000_000_000, 1 => 0..100_000_000_000_000_000_i64
+        ];
         let by = prop_oneof![Just(1), Just(10), Just(100_000_000)];
         let change = (near, qty, by).prop_map(|(tick, qty, by)| (tick, qty, by));
         let step = prop_oneof![
@@ -895,8 +931,13 @@ mod tests {
         #[test]
         fn numbers_are_those_of_the_judge(mantissa in number(), scale in 0..=SCALE_MAX, printed in 0..=SCALE_MAX) {
             let mut out = [b'x'; LINE_LEN_MAX];
-            let len = put_plain(mantissa, scale, 5, &mut out).unwrap();
-            prop_assert_eq!(std::str::from_utf8(&out[5..len]).unwrap(), plain_text(mantissa, scale));
+            if let Some(len) = plain(mantissa, scale, out.first_chunk_mut().unwrap()) {
+                prop_assert_eq!(std::str::from_utf8(&out[..len]).unwrap(), plain_text(mantissa, scale));
+            } else {
+                prop_assert!(mantissa <= 0 || scale > 8 || mantissa / 10_i64.pow(u32::from(scale)) >= 100_000_000);
+            }
+            let len = print_price(Rule::Plain(scales(scale, 0)), mantissa, &mut out).unwrap();
+            prop_assert_eq!(std::str::from_utf8(&out[..len]).unwrap(), plain_text(mantissa, scale) + ":");
             for printed in [scale, printed] {
                 let len = put_digits(mantissa, scale, printed, 5, &mut out);
                 let text = len.map(|len| std::str::from_utf8(&out[5..len]).unwrap().to_owned());
