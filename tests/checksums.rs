@@ -1,10 +1,15 @@
 //! Books rebuilt from recorded frames have the checksums that the venues sent with them. Every step is one of the
-//! library: reader, decimals, sides, checksum. Skipped where the recordings are not beside the repository.
+//! library: reader, decimals, sides, checksum. Skipped where the recordings are not beside the repository (or in
+//! `WIREBOOK_SHARED`).
 
 #![allow(clippy::unwrap_used, reason = "a test may fail in its helpers, too")]
 
 use serde_json::Value;
-use std::{collections::HashMap, fs, path::PathBuf};
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+};
 use wirebook::{
     book::{
         checksum::{Checksum, Scales},
@@ -15,7 +20,9 @@ use wirebook::{
 
 /// The text messages that a connection received, or `None` with a word about it.
 fn frames(venue: &str, file: &str) -> Option<Vec<String>> {
-    let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "../shared/recordings", venue, file].iter().collect();
+    let shared = std::env::var_os("WIREBOOK_SHARED").map(PathBuf::from);
+    let shared = shared.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"));
+    let path = shared.join("recordings").join(venue).join(file);
     let Ok(lines) = fs::read_to_string(&path) else {
         println!("skipped: no {}", path.display());
         return None;
@@ -119,7 +126,7 @@ fn kraken_version_1() -> Result<(), JsonError> {
             side.set(price, qty);
         }
         if let Some(expected) = expected {
-            let ours = book.checksum.kraken(book.bids.levels(), book.asks.levels(), book.scales, book.scales);
+            let ours = book.checksum.kraken(&book.bids, &book.asks, book.scales, book.scales);
             assert_eq!(ours.map(u64::from), Some(expected), "{frame}");
             verified += 1;
         }
@@ -166,7 +173,7 @@ fn okx(venue: &str, frames_verified: usize) -> Result<(), JsonError> {
         })?;
         cursor.finish()?;
         let book = books.get_mut(name).unwrap();
-        let ours = book.checksum.okx(book.bids.levels(), book.asks.levels(), book.scales);
+        let ours = book.checksum.okx(&book.bids, &book.asks, book.scales);
         assert_eq!(i64::from(ours), expected, "{frame}");
         verified += 1;
     }

@@ -4,9 +4,9 @@
 //! messages: each venue has a rule for writing numbers, and by that rule one value has one text.
 //!
 //! Printing dozens of numbers is slow beside everything else that happens to a book, so the texts of levels are kept
-//! and only those of changed levels are printed again. That asks for one [`Checksum`] a book.
+//! and only what changed is printed again. That asks for one [`Checksum`] a book.
 
-use super::side::{BookSide, Level};
+use super::side::{BookSide, Entry, Side};
 use crate::decimal::{SCALE_MAX, Text};
 
 /// Scales of prices and quantities.
@@ -52,22 +52,29 @@ pub const BITFINEX_LEVELS: usize = 25;
 /// How many levels of a side ftx's checksum covers.
 pub const FTX_LEVELS: usize = 100;
 
-/// Computes the checksums of one book. Levels come best first; more than the venue counts are ignored, fewer are what
-/// the venue has, too.
+/// Computes the checksums of one book, of the known levels of its sides; more than the venue counts are ignored, fewer
+/// are what the venue has, too.
 ///
-/// Right for any levels, fast if most of them are those of the last time: texts are kept by rank and move along with
-/// their level, the joined text is made anew from the first rank that changed, and nothing is done if none did.
+/// Right for any sides, fast if most levels are those of the last time: a text follows its level when others come and
+/// go before it, one whose quantity changed keeps the text of its price, the joined text is made anew from the first
+/// rank that changed, and nothing is done if none did.
 #[derive(Debug)]
 pub struct Checksum {
-    /// How the texts were made.
+    state: Box<State>,
+}
+
+/// Nothing in it has a pointer of its own, so that whatever is needed lies at a known distance.
+#[derive(Debug)]
+struct State {
+    /// How the texts were made; `None` if none of them can be relied on.
     rule: Option<Rule>,
     bids: Ranks,
     asks: Ranks,
     /// The text to be checked, up to `len`.
-    text: Box<TextBuffer>,
+    text: [u8; TEXT_STARTS + LINE_LEN_MAX],
     len: usize,
-    /// Where each rank starts in it, if sides alternate.
-    starts: Box<[u16; FTX_LEVELS]>,
+    /// Where each line starts in it, or each pair of lines if sides alternate.
+    starts: [u16; PLACES],
     /// Its checksum.
     crc: u32,
 }
@@ -76,34 +83,46 @@ pub struct Checksum {
 #[derive(Debug)]
 struct Ranks {
     side: BookSide,
-    levels: Vec<Level>,
-    /// Where the text of each level is kept.
-    slots: Vec<u8>,
-    lines: Box<[Line; LINES]>,
+    /// How many levels are in the text.
+    len: usize,
+    /// The levels, then [`NOTHING`].
+    entries: [Entry; PLACES],
+    /// Where the text of each is.
+    line_of: [u8; PLACES],
+    /// What there was, while levels come and go.
+    entries_before: [Entry; PLACES],
+    line_of_before: [u8; PLACES],
+    lines: [Line; LINES],
     free: Vec<u8>,
-    /// What there was before, while levels move.
-    before: Vec<(Level, u8)>,
 }
 
-/// A level as it is printed.
+/// A level as it is printed. It takes one line of the cache.
 #[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
 struct Line {
     text: [u8; LINE_LEN_MAX],
     len: u8,
+    /// Where the text of the quantity starts.
+    qty_at: u8,
 }
 
-/// All levels may be new while the old ones are still kept. As many as a slot can name, so that none needs a check.
+/// No level has this key, and every level is better.
+const NOTHING: Entry = Entry { key: i64::MIN, qty: 0 };
+/// A power of two, so that a mask shows the compiler that there is room.
+const PLACES: usize = 128;
+const _: () = assert!(PLACES > FTX_LEVELS);
+/// As many as a place can name, so that none needs a check. All levels may be new while the old ones are still kept.
 const LINES: usize = 256;
 const _: () = assert!(LINES >= 2 * FTX_LEVELS);
-/// Two numbers, two colons and a sign; a multiple of 8 together with the length.
-const LINE_LEN_MAX: usize = 71;
+/// Two numbers of at most 25 bytes (as Python prints them), two colons and a sign. The digits of two numbers for kraken
+/// could be more, if 25 of them were zeros behind the last decimal that any level of the book ever had.
+const LINE_LEN_MAX: usize = 62;
+const _: () = assert!(LINE_LEN_MAX >= 2 * 25 + 3 && size_of::<Line>() == 64);
 /// Copied at once, because a copy of fixed length is a few instructions. Most lines are shorter.
 const COPIED_AT_ONCE: usize = 32;
-/// Where a line may start. A power of two, so that a mask shows the compiler that there is room for it.
+/// Where a line may start; a power of two as well.
 const TEXT_STARTS: usize = 1 << 14;
 const _: () = assert!(TEXT_STARTS >= 2 * FTX_LEVELS * LINE_LEN_MAX);
-
-type TextBuffer = [u8; TEXT_STARTS + LINE_LEN_MAX];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rule {
@@ -117,13 +136,15 @@ impl Checksum {
     /// Takes memory for the longest text.
     pub fn new() -> Checksum {
         Checksum {
-            rule: None,
-            bids: Ranks::new(BookSide::Bid),
-            asks: Ranks::new(BookSide::Ask),
-            text: Box::new([0; TEXT_STARTS + LINE_LEN_MAX]),
-            len: 0,
-            starts: Box::new([0; FTX_LEVELS]),
-            crc: 0,
+            state: Box::new(State {
+                rule: None,
+                bids: Ranks::new(BookSide::Bid),
+                asks: Ranks::new(BookSide::Ask),
+                text: [0; TEXT_STARTS + LINE_LEN_MAX],
+                len: 0,
+                starts: [0; PLACES],
+                crc: 0,
+            }),
         }
     }
 
@@ -132,112 +153,86 @@ impl Checksum {
     /// version 2 of the protocol, of the numbers as they are sent in version 1.
     ///
     /// `None` if a level has more decimals than are printed or a negative number, so that it cannot be one of this pair.
-    pub fn kraken(
-        &mut self,
-        bids: impl IntoIterator<Item = Level>,
-        asks: impl IntoIterator<Item = Level>,
-        held: Scales,
-        printed: Scales,
-    ) -> Option<u32> {
-        let rule = Rule::Digits { held, printed };
-        let first = self.update(bids, asks, KRAKEN_LEVELS, rule)?;
-        if first.is_some() {
-            let mut len = 0;
-            for side in [&self.asks, &self.bids] {
-                for slot in &side.slots {
-                    len = push(&mut self.text, len, &side.lines[usize::from(*slot)]);
-                }
-            }
-            self.len = len;
-            self.crc = crc32fast::hash(self.text.get(..self.len).unwrap_or_default());
-        }
-        Some(self.crc)
+    pub fn kraken(&mut self, bids: &Side, asks: &Side, held: Scales, printed: Scales) -> Option<u32> {
+        debug_assert_eq!((bids.side(), asks.side()), (BookSide::Bid, BookSide::Ask));
+        self.state.successive(bids.best_entries(KRAKEN_LEVELS), asks.best_entries(KRAKEN_LEVELS), held, printed)
     }
 
     /// Okx and okcoin: `price:quantity` of bid, ask, bid ... for 25 levels, in plain decimals without needless zeros.
     /// What is left of the longer side follows alone.
-    pub fn okx(
-        &mut self,
-        bids: impl IntoIterator<Item = Level>,
-        asks: impl IntoIterator<Item = Level>,
-        scales: Scales,
-    ) -> i32 {
+    pub fn okx(&mut self, bids: &Side, asks: &Side, scales: Scales) -> i32 {
         self.interleaved(bids, asks, OKX_LEVELS, Rule::Plain(scales)).cast_signed()
     }
 
     /// Bitfinex (`OB_CHECKSUM`): as okx, but with negative quantities for asks and numbers as JavaScript prints them:
     /// `7e-7` below 0.000001.
-    pub fn bitfinex(
-        &mut self,
-        bids: impl IntoIterator<Item = Level>,
-        asks: impl IntoIterator<Item = Level>,
-        scales: Scales,
-    ) -> i32 {
+    pub fn bitfinex(&mut self, bids: &Side, asks: &Side, scales: Scales) -> i32 {
         self.interleaved(bids, asks, BITFINEX_LEVELS, Rule::JavaScript(scales)).cast_signed()
     }
 
     /// Ftx: as okx with 100 levels, but numbers as Python prints floats: `83274.0`, and `2.262e-05` below 0.0001.
-    pub fn ftx(
-        &mut self,
-        bids: impl IntoIterator<Item = Level>,
-        asks: impl IntoIterator<Item = Level>,
-        scales: Scales,
-    ) -> u32 {
+    pub fn ftx(&mut self, bids: &Side, asks: &Side, scales: Scales) -> u32 {
         self.interleaved(bids, asks, FTX_LEVELS, Rule::Python(scales))
     }
 
-    fn interleaved(
-        &mut self,
-        bids: impl IntoIterator<Item = Level>,
-        asks: impl IntoIterator<Item = Level>,
-        levels: usize,
-        rule: Rule,
-    ) -> u32 {
+    fn interleaved(&mut self, bids: &Side, asks: &Side, count: usize, rule: Rule) -> u32 {
+        debug_assert_eq!((bids.side(), asks.side()), (BookSide::Bid, BookSide::Ask));
         // These rules print every number, so there is always an outcome.
-        let Some(Some(first)) = self.update(bids, asks, levels, rule) else { return self.crc };
-        let (bids, asks) = (self.bids.slots.len(), self.asks.slots.len());
-        self.len = match first {
-            0 => 0,
-            // The rank before is as it was, so this one starts where it did.
-            first => self.starts.get(first).map_or(0, |start| usize::from(*start)),
+        self.state.interleaved(bids.best_entries(count), asks.best_entries(count), rule).unwrap_or_default()
+    }
+}
+
+impl State {
+    fn successive(&mut self, bids: &[Entry], asks: &[Entry], held: Scales, printed: Scales) -> Option<u32> {
+        let rule = Rule::Digits { held, printed };
+        let first = match self.update(bids, asks, rule)? {
+            (None, None) => return Some(self.crc),
+            (_, Some(ask)) => ask,
+            (Some(bid), None) => asks.len() + bid,
         };
-        // In a register, while `self` is in memory.
-        let mut len = self.len;
-        let both = bids.min(asks);
-        let [bid_lines, ask_lines] = [&self.bids, &self.asks].map(|side| side.slots.get(first..).unwrap_or_default());
-        let starts = self.starts.get_mut(first..).unwrap_or_default();
-        for ((start, bid), ask) in starts.iter_mut().zip(bid_lines).zip(ask_lines) {
+        let mut len = self.start(first);
+        let starts = self.starts.iter_mut().skip(first);
+        let lines = [&self.asks, &self.bids];
+        let lines = lines
+            .into_iter()
+            .flat_map(|side| side.line_of[..side.len].iter().map(|line| &side.lines[usize::from(*line)]));
+        for (start, line) in starts.zip(lines.skip(first)) {
+            *start = len as u16;
+            len = push(&mut self.text, len, line);
+        }
+        self.finish(bids.len() + asks.len(), len, 0)
+    }
+
+    fn interleaved(&mut self, bids: &[Entry], asks: &[Entry], rule: Rule) -> Option<u32> {
+        let first = match self.update(bids, asks, rule)? {
+            (None, None) => return Some(self.crc),
+            (Some(bid), Some(ask)) => bid.min(ask),
+            (Some(first), None) | (None, Some(first)) => first,
+        };
+        let mut len = self.start(first);
+        let both = self.bids.len.min(self.asks.len).max(first);
+        let of_bids = self.bids.line_of[..both].iter().skip(first);
+        let of_asks = self.asks.line_of[..both].iter().skip(first);
+        for ((bid, ask), start) in of_bids.zip(of_asks).zip(self.starts.iter_mut().skip(first)) {
             *start = len as u16;
             len = push(&mut self.text, len, &self.bids.lines[usize::from(*bid)]);
             len = push(&mut self.text, len, &self.asks.lines[usize::from(*ask)]);
         }
         // What is left of the longer side.
-        let longer = if bids > asks { &self.bids } else { &self.asks };
-        for rank in first.max(both)..bids.max(asks) {
-            if let Some(start) = self.starts.get_mut(rank) {
-                *start = len as u16;
-            }
-            len = push(&mut self.text, len, longer.line(rank));
+        let longer = if bids.len() > asks.len() { &self.bids } else { &self.asks };
+        for (line, start) in longer.line_of[..longer.len].iter().zip(&mut self.starts).skip(both) {
+            *start = len as u16;
+            len = push(&mut self.text, len, &longer.lines[usize::from(*line)]);
         }
-        self.len = len;
-        // Where the next rank would start, if it comes.
-        if let Some(start) = self.starts.get_mut(bids.max(asks)) {
-            *start = self.len as u16;
-        }
+        let longer_len = longer.len;
         // Each level ends with a colon, which the last one has not.
-        self.crc = crc32fast::hash(self.text.get(..self.len.saturating_sub(1)).unwrap_or_default());
-        self.crc
+        self.finish(longer_len, len, 1)
     }
 
-    /// Takes over the levels, and says from which rank on the text has to be joined anew; `Some(None)` if it is as it
-    /// was. `None` if the rule has no text for a level.
-    fn update(
-        &mut self,
-        bids: impl IntoIterator<Item = Level>,
-        asks: impl IntoIterator<Item = Level>,
-        levels: usize,
-        rule: Rule,
-    ) -> Option<Option<usize>> {
+    /// Takes over the levels, and says from which ranks on the text has to be joined anew. `None` if the rule has no
+    /// text for a level.
+    #[inline]
+    fn update(&mut self, bids: &[Entry], asks: &[Entry], rule: Rule) -> Option<(Option<usize>, Option<usize>)> {
         let is_new = self.rule != Some(rule);
         if is_new {
             self.bids.clear();
@@ -245,17 +240,30 @@ impl Checksum {
         }
         // Unless all goes well, nothing is relied on next time.
         self.rule = None;
-        let bids = self.bids.update(bids.into_iter(), levels, rule)?;
-        let asks = self.asks.update(asks.into_iter(), levels, rule)?;
+        let first = (self.bids.update(bids, rule)?, self.asks.update(asks, rule)?);
         self.rule = Some(rule);
-        let first = bids.min(asks);
-        Some(if is_new { Some(0) } else { Some(first).filter(|first| *first < usize::MAX) })
+        Some(if is_new { (Some(0), Some(0)) } else { first })
+    }
+
+    /// Where the text of this line starts, if those before it are as they were.
+    #[inline]
+    fn start(&self, first: usize) -> usize {
+        if first == 0 { 0 } else { usize::from(self.starts[first]) }
+    }
+
+    #[inline]
+    fn finish(&mut self, lines: usize, len: usize, unhashed: usize) -> Option<u32> {
+        // Where the next line would start, if it comes.
+        self.starts[lines] = len as u16;
+        self.len = len;
+        self.crc = crc32fast::hash(self.text.get(..len.saturating_sub(unhashed)).unwrap_or_default());
+        Some(self.crc)
     }
 }
 
 /// Puts a line at `len`, and returns where it ends.
 #[inline(always)]
-fn push(text: &mut TextBuffer, len: usize, line: &Line) -> usize {
+fn push(text: &mut [u8; TEXT_STARTS + LINE_LEN_MAX], len: usize, line: &Line) -> usize {
     // The mask changes nothing, because no rule asks for more than `FTX_LEVELS` of a side.
     let start = len & (TEXT_STARTS - 1);
     let room = &mut text[start..start + LINE_LEN_MAX];
@@ -268,118 +276,127 @@ fn push(text: &mut TextBuffer, len: usize, line: &Line) -> usize {
 
 impl Ranks {
     fn new(side: BookSide) -> Ranks {
-        let lines = Box::new([Line { text: [0; LINE_LEN_MAX], len: 0 }; LINES]);
         let mut ranks = Ranks {
             side,
-            levels: Vec::with_capacity(FTX_LEVELS),
-            slots: Vec::with_capacity(FTX_LEVELS),
-            lines,
+            len: 0,
+            entries: [NOTHING; PLACES],
+            line_of: [0; PLACES],
+            entries_before: [NOTHING; PLACES],
+            line_of_before: [0; PLACES],
+            lines: [Line { text: [0; LINE_LEN_MAX], len: 0, qty_at: 0 }; LINES],
             free: Vec::with_capacity(LINES),
-            before: Vec::with_capacity(FTX_LEVELS),
         };
         ranks.clear();
         ranks
     }
 
     fn clear(&mut self) {
-        self.levels.clear();
-        self.slots.clear();
+        self.entries[0] = NOTHING;
+        self.len = 0;
         self.free.clear();
         self.free.extend((0..=u8::MAX).rev());
     }
 
+    /// Takes over the levels, and says which rank is the first that changed; `Some(None)` if none did. `None` if the
+    /// rule has no text for a level.
     #[inline]
-    fn line(&self, rank: usize) -> &Line {
-        &self.lines[usize::from(self.slots[rank])]
+    fn update(&mut self, levels: &[Entry], rule: Rule) -> Option<Option<usize>> {
+        let first = self.same(levels, 0);
+        let mut rank = first;
+        // As long as only quantities changed.
+        while let Some(level) = levels.len().checked_sub(rank + 1).map(|at| levels[at])
+            && self.entries[rank & (PLACES - 1)].key == level.key
+        {
+            self.entries[rank & (PLACES - 1)] = level;
+            self.print_qty(self.line_of[rank & (PLACES - 1)], level.qty, rule)?;
+            rank = self.same(levels, rank + 1);
+        }
+        if rank == levels.len() && rank == self.len {
+            return Some(Some(first).filter(|first| *first < rank));
+        }
+        self.merge(levels, rank, rule)?;
+        Some(Some(first))
     }
 
-    /// Takes over the best `count` levels, and says which rank is the first that changed; `usize::MAX` if none did.
-    /// `None` if the rule has no text for a level.
+    /// From `rank` on, the first rank at which there is not the level of the last time.
     #[inline]
-    fn update(&mut self, mut levels: impl Iterator<Item = Level>, count: usize, rule: Rule) -> Option<usize> {
-        let mut first = usize::MAX;
-        let mut rank = 0;
-        loop {
-            // Tight, since most levels are as they were.
-            let kept = self.levels.get(rank..).unwrap_or_default();
-            let mut odd = None;
-            let mut same = 0;
-            for before in kept {
-                let next = levels.next();
-                match next {
-                    Some(level) if (level.price ^ before.price) | (level.qty ^ before.qty) == 0 => same += 1,
-                    next => {
-                        odd = Some((before.price, next));
-                        break;
-                    }
-                }
+    fn same(&self, levels: &[Entry], mut rank: usize) -> usize {
+        let differ = |a: &Entry, b: &Entry| (a.key ^ b.key) | (a.qty ^ b.qty);
+        let levels = &levels[..levels.len() - rank];
+        let entries = &self.entries[rank..];
+        // Five at once, since most are the same: both 25 and 10 are fives.
+        let mut same = 0;
+        for (levels, entries) in levels.rchunks_exact(5).zip(entries.chunks_exact(5)) {
+            if (0..5).fold(0, |differs, at| differs | differ(&entries[at], &levels[4 - at])) != 0 {
+                break;
             }
-            rank += same;
-            let Some((price, next)) = odd else { break };
-            first = first.min(rank);
-            match next {
-                Some(level) if level.price == price => {
-                    self.levels[rank] = level;
-                    self.print(self.slots[rank], level, rule)?;
-                    rank += 1;
-                }
-                Some(level) => {
-                    self.move_from(rank, level, levels.take(count - rank - 1), rule)?;
-                    return Some(first);
-                }
-                None => {
-                    self.free.extend(self.slots.drain(rank..));
-                    self.levels.truncate(rank);
-                    return Some(first);
-                }
+            same += 5;
+        }
+        rank += same;
+        for (level, entry) in levels[..levels.len() - same].iter().rev().zip(&entries[same..]) {
+            if differ(level, entry) != 0 {
+                break;
             }
+            rank += 1;
         }
-        for level in levels.take(count.saturating_sub(rank)) {
-            first = first.min(self.levels.len());
-            self.add(level, rule)?;
-        }
-        Some(first)
+        rank
     }
 
-    /// From `rank` on levels came or went: those that stayed keep their texts. Any order is right; the book's is fast.
-    fn move_from(&mut self, rank: usize, level: Level, levels: impl Iterator<Item = Level>, rule: Rule) -> Option<()> {
-        self.before.clear();
-        self.before.extend(self.levels.drain(rank..).zip(self.slots.drain(rank..)));
-        let before = std::mem::take(&mut self.before);
-        let mut old = before.iter().peekable();
-        let is_bid = self.side == BookSide::Bid;
-        for level in std::iter::once(level).chain(levels) {
-            while let Some((_, slot)) =
-                old.next_if(|(old, _)| (old.price > level.price) == is_bid && old.price != level.price)
-            {
-                self.free.push(*slot);
+    /// From `rank` on levels came or went: those that stayed keep their texts.
+    #[inline(never)]
+    fn merge(&mut self, levels: &[Entry], mut rank: usize, rule: Rule) -> Option<()> {
+        // With the sentinel.
+        let count = self.len + 1 - rank;
+        self.entries_before[..count].copy_from_slice(&self.entries[rank..rank + count]);
+        self.line_of_before[..count].copy_from_slice(&self.line_of[rank..rank + count]);
+        let mut old = 0;
+        for level in levels[..levels.len() - rank].iter().rev() {
+            let before = &self.entries_before[old];
+            if before.key == level.key && before.qty == level.qty {
+                self.line_of[rank] = self.line_of_before[old];
+                old = (old + 1) & (PLACES - 1);
+            } else {
+                old = self.changed(old, rank, *level, rule)? & (PLACES - 1);
             }
-            match old.next_if(|(old, _)| old.price == level.price) {
-                Some((was, slot)) => {
-                    self.levels.push(level);
-                    self.slots.push(*slot);
-                    if *was != level {
-                        self.print(*slot, level, rule)?;
-                    }
-                }
-                None => self.add(level, rule)?,
-            }
+            self.entries[rank] = *level;
+            rank = (rank + 1) & (PLACES - 1);
         }
-        self.free.extend(old.map(|(_, slot)| *slot));
-        self.before = before;
+        while self.entries_before[old].key != NOTHING.key {
+            self.free.push(self.line_of_before[old]);
+            old = (old + 1) & (PLACES - 1);
+        }
+        self.entries[rank] = NOTHING;
+        self.len = rank;
         Some(())
     }
 
-    fn add(&mut self, level: Level, rule: Rule) -> Option<()> {
-        let slot = self.free.pop()?;
-        self.levels.push(level);
-        self.slots.push(slot);
-        self.print(slot, level, rule)
+    /// For a level that was not there or had another quantity. Returns where to look for what was there next.
+    fn changed(&mut self, mut old: usize, rank: usize, level: Entry, rule: Rule) -> Option<usize> {
+        // Those before it are gone.
+        while self.entries_before[old].key > level.key {
+            self.free.push(self.line_of_before[old]);
+            old = (old + 1) & (PLACES - 1);
+        }
+        let before = self.entries_before[old];
+        let line;
+        if before.key == level.key {
+            line = self.line_of_before[old];
+            old += 1;
+        } else {
+            line = self.free.pop()?;
+            let Line { text, qty_at, .. } = &mut self.lines[usize::from(line)];
+            *qty_at = print_price(rule, self.side.price(level.key), text)? as u8;
+        }
+        self.line_of[rank & (PLACES - 1)] = line;
+        if before.key != level.key || before.qty != level.qty {
+            self.print_qty(line, level.qty, rule)?;
+        }
+        Some(old)
     }
 
-    fn print(&mut self, slot: u8, level: Level, rule: Rule) -> Option<()> {
-        let line = &mut self.lines[usize::from(slot)];
-        line.len = print(rule, level, self.side, &mut line.text)? as u8;
+    fn print_qty(&mut self, line: u8, qty: i64, rule: Rule) -> Option<()> {
+        let Line { text, qty_at, len } = &mut self.lines[usize::from(line)];
+        *len = print_qty(rule, self.side, qty, usize::from(*qty_at), text)? as u8;
         Some(())
     }
 }
@@ -390,53 +407,163 @@ impl Default for Checksum {
     }
 }
 
-/// Prints a level and returns the length of its text.
-#[inline(never)]
-fn print(rule: Rule, level: Level, side: BookSide, out: &mut [u8; LINE_LEN_MAX]) -> Option<usize> {
-    type Number = fn(&mut Text, i64, u8) -> &[u8];
-    let (number, scales): (Number, Scales) = match rule {
-        Rule::Digits { held, printed } => {
-            let len = put_digits(level.price, held.price, printed.price, out)?;
-            return Some(len + put_digits(level.qty, held.qty, printed.qty, out.get_mut(len..)?)?);
-        }
-        Rule::Plain(scales) => (Text::canonical, scales),
-        Rule::JavaScript(scales) => (java_script, scales),
-        Rule::Python(scales) => (python, scales),
+/// Prints a price, and returns where the quantity starts.
+#[inline]
+fn print_price(rule: Rule, price: i64, out: &mut [u8; LINE_LEN_MAX]) -> Option<usize> {
+    let end = match rule {
+        Rule::Digits { held, printed } => return put_digits(price, held.price, printed.price, 0, out),
+        Rule::Plain(scales) => put_plain(price, scales.price, 0, out)?,
+        Rule::JavaScript(scales) => put(java_script(&mut Text::new(), price, scales.price), 0, out)?,
+        Rule::Python(scales) => put(python(&mut Text::new(), price, scales.price), 0, out)?,
     };
-    let sign = if side == BookSide::Ask && matches!(rule, Rule::JavaScript(_)) { "-" } else { "" };
-    let (mut price, mut qty) = (Text::new(), Text::new());
-    let mut len = 0;
-    for part in [
-        number(&mut price, level.price, scales.price),
-        b":",
-        sign.as_bytes(),
-        number(&mut qty, level.qty, scales.qty),
-        b":",
-    ] {
-        out.get_mut(len..len + part.len())?.copy_from_slice(part);
-        len += part.len();
-    }
-    Some(len)
+    put(b":", end, out)
 }
 
-fn put_digits(mantissa: i64, held: u8, printed: u8, out: &mut [u8]) -> Option<usize> {
-    let mut mantissa = u64::try_from(mantissa).ok()?;
-    for _ in printed..held {
-        if !mantissa.is_multiple_of(10) {
+/// Prints a quantity at `at`, and returns where the line ends.
+#[inline]
+fn print_qty(rule: Rule, side: BookSide, qty: i64, mut at: usize, out: &mut [u8; LINE_LEN_MAX]) -> Option<usize> {
+    let end = match rule {
+        Rule::Digits { held, printed } => return put_digits(qty, held.qty, printed.qty, at, out),
+        Rule::Plain(scales) => put_plain(qty, scales.qty, at, out)?,
+        Rule::JavaScript(scales) => {
+            if side == BookSide::Ask {
+                at = put(b"-", at, out)?;
+            }
+            put(java_script(&mut Text::new(), qty, scales.qty), at, out)?
+        }
+        Rule::Python(scales) => put(python(&mut Text::new(), qty, scales.qty), at, out)?,
+    };
+    put(b":", end, out)
+}
+
+/// Puts a text at `at`, and returns where it ends. `None` if there is no room.
+#[inline]
+fn put(text: &[u8], at: usize, out: &mut [u8; LINE_LEN_MAX]) -> Option<usize> {
+    let end = at + text.len();
+    out.get_mut(at..end)?.copy_from_slice(text);
+    Some(end)
+}
+
+/// Puts the number in plain decimals without needless zeros.
+#[inline]
+fn put_plain(mantissa: i64, scale: u8, at: usize, out: &mut [u8; LINE_LEN_MAX]) -> Option<usize> {
+    let room: &mut [u8; ROOM] = out.get_mut(at..at + ROOM)?.try_into().ok()?;
+    match plain(mantissa, scale, room) {
+        Some(len) => Some(at + len),
+        None => put_canonical(mantissa, scale, at, out),
+    }
+}
+
+#[cold]
+fn put_canonical(mantissa: i64, scale: u8, at: usize, out: &mut [u8; LINE_LEN_MAX]) -> Option<usize> {
+    put(Text::new().canonical(mantissa, scale), at, out)
+}
+
+/// What [`plain`] may write to.
+const ROOM: usize = 24;
+
+/// Puts a number of at most eight decimals and eight digits before them, and returns its length. `None` for others.
+#[inline]
+fn plain(mantissa: i64, scale: u8, room: &mut [u8; ROOM]) -> Option<usize> {
+    let scale = usize::from(scale);
+    let mantissa = u64::try_from(mantissa).ok().filter(|mantissa| *mantissa > 0)?;
+    // With `fraction` digits of 8, the first at the lowest byte, what is behind the last one that is not zero.
+    let zeros = |digits: u64| digits.leading_zeros() as usize / 8;
+    let integer_len;
+    let (fraction, fraction_len);
+    if mantissa < EIGHT_DIGITS && scale < 8 {
+        let digits = eight_digits(mantissa);
+        // Zeros in front, but for the one before the point.
+        let none = (digits.trailing_zeros() as usize / 8).min(7 - scale);
+        let text = digits | ZEROS;
+        room[..8].copy_from_slice(&(text >> (8 * none)).to_le_bytes());
+        integer_len = 8 - scale - none;
+        fraction = text >> (8 * (7 - scale)) >> 8;
+        fraction_len = scale.saturating_sub(zeros(digits));
+    } else {
+        let scaled = mantissa.checked_mul(*TO_EIGHT.get(scale)?)?;
+        let (integer, rest) = (scaled / EIGHT_DIGITS, scaled % EIGHT_DIGITS);
+        if integer < 10 {
+            room[0] = b'0' + integer as u8;
+            integer_len = 1;
+        } else if integer < EIGHT_DIGITS {
+            let digits = eight_digits(integer);
+            let none = digits.trailing_zeros() as usize / 8;
+            room[..8].copy_from_slice(&((digits | ZEROS) >> (8 * none)).to_le_bytes());
+            integer_len = 8 - none;
+        } else {
             return None;
         }
-        mantissa /= 10;
+        let digits = eight_digits(rest);
+        fraction = digits | ZEROS;
+        fraction_len = 8 - zeros(digits);
     }
-    if mantissa == 0 {
+    // At most eight; the mask says so.
+    let point = integer_len & 15;
+    room[point] = b'.';
+    room[point + 1..point + 9].copy_from_slice(&fraction.to_le_bytes());
+    Some(integer_len + fraction_len + usize::from(fraction_len > 0))
+}
+
+const EIGHT_DIGITS: u64 = 100_000_000;
+const ZEROS: u64 = 0x3030_3030_3030_3030;
+/// By this a number of each scale comes to scale 8.
+const TO_EIGHT: [u64; 9] = [EIGHT_DIGITS, 10_000_000, 1_000_000, 100_000, 10_000, 1_000, 100, 10, 1];
+
+/// The digits of a number below [`EIGHT_DIGITS`], a byte each, the first one lowest. Halves, quarters and single digits
+/// are divided all at once, by multiplications that are exact for numbers so small.
+#[inline(always)]
+fn eight_digits(number: u64) -> u64 {
+    // Each step makes of `ab` in one field `a` in its lower half and `b` in its upper half: b = ab - 10^n a.
+    let high = number / 10_000;
+    let fours = (number << 32).wrapping_sub(high.wrapping_mul((10_000 << 32) - 1));
+    let high = (fours.wrapping_mul(10_486) >> 20) & 0x0000_007f_0000_007f;
+    let twos = (fours << 16).wrapping_sub(high.wrapping_mul((100 << 16) - 1));
+    let high = (twos.wrapping_mul(103) >> 10) & 0x000f_000f_000f_000f;
+    (twos << 8).wrapping_sub(high.wrapping_mul((10 << 8) - 1))
+}
+
+/// Puts the digits of a number at `printed` decimals without leading zeros. `None` for a number that has none.
+#[inline]
+fn put_digits(mantissa: i64, held: u8, printed: u8, at: usize, out: &mut [u8; LINE_LEN_MAX]) -> Option<usize> {
+    let number = u64::try_from(mantissa).ok()?;
+    if held != printed || number == 0 || number >= EIGHT_DIGITS * EIGHT_DIGITS {
+        return put_padded(number, held, printed, at, out);
+    }
+    let room: &mut [u8; ROOM] = out.get_mut(at..at + ROOM)?.try_into().ok()?;
+    let (high, low) = (number / EIGHT_DIGITS, number % EIGHT_DIGITS);
+    let start = |digits: u64| digits.trailing_zeros() as usize / 8;
+    if high == 0 {
+        let digits = eight_digits(low);
+        let none = start(digits);
+        room[..8].copy_from_slice(&((digits | ZEROS) >> (8 * none)).to_le_bytes());
+        return Some(at + 8 - none);
+    }
+    let digits = eight_digits(high);
+    let none = start(digits);
+    room[..8].copy_from_slice(&((digits | ZEROS) >> (8 * none)).to_le_bytes());
+    let len = (8 - none) & 15;
+    room[len..len + 8].copy_from_slice(&(eight_digits(low) | ZEROS).to_le_bytes());
+    Some(at + len + 8)
+}
+
+/// The same for any number and any precision.
+#[cold]
+fn put_padded(mut number: u64, held: u8, printed: u8, at: usize, out: &mut [u8; LINE_LEN_MAX]) -> Option<usize> {
+    for _ in printed..held {
+        if !number.is_multiple_of(10) {
+            return None;
+        }
+        number /= 10;
+    }
+    if number == 0 {
         // There would be only leading zeros.
-        return Some(0);
+        return Some(at);
     }
-    let mut text = Text::new();
-    let digits = text.digits(mantissa);
+    let digits_end = put(Text::new().digits(number), at, out)?;
     let zeros = usize::from(printed.min(SCALE_MAX).saturating_sub(held));
-    out.get_mut(..digits.len())?.copy_from_slice(digits);
-    out.get_mut(digits.len()..digits.len() + zeros)?.fill(b'0');
-    Some(digits.len() + zeros)
+    out.get_mut(digits_end..digits_end + zeros)?.fill(b'0');
+    Some(digits_end + zeros)
 }
 
 /// As JavaScript's `String(number)`: an exponent below 0.000001. Above 10^21 as well, which an `i64` does not reach.
@@ -467,18 +594,77 @@ fn exponent(text: &mut Text, mantissa: i64, scale: u8) -> Option<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decimal;
+    use crate::{book::Level, decimal};
+    use proptest::prelude::*;
 
-    /// Levels from `price/qty price/qty`, at the scales.
-    fn levels(text: &str, scales: Scales) -> Vec<Level> {
-        text.split_whitespace()
-            .map(|level| {
-                let (price, qty) = level.split_once('/').unwrap();
-                let number =
-                    |text: &str, scale| decimal::parse_exact(text.trim_start_matches('-').as_bytes(), scale).unwrap();
-                Level { price: number(price, scales.price), qty: number(qty, scales.qty) }
-            })
-            .collect()
+    /// A side from `price/qty price/qty`, at the scales.
+    fn side(side: BookSide, text: &str, scales: Scales) -> Side {
+        let level = |level: &str| {
+            let (price, qty) = level.split_once('/').unwrap();
+            let number =
+                |text: &str, scale| decimal::parse_exact(text.trim_start_matches('-').as_bytes(), scale).unwrap();
+            (number(price, scales.price), number(qty, scales.qty))
+        };
+        filled(side, text.split_whitespace().map(level))
+    }
+
+    fn bids(text: &str, scales: Scales) -> Side {
+        side(BookSide::Bid, text, scales)
+    }
+
+    fn asks(text: &str, scales: Scales) -> Side {
+        side(BookSide::Ask, text, scales)
+    }
+
+    fn filled(side: BookSide, levels: impl IntoIterator<Item = (i64, i64)>) -> Side {
+        let mut side = Side::new(side, 200);
+        for (price, qty) in levels {
+            side.set(price, qty);
+        }
+        side
+    }
+
+    fn text(checksum: &Checksum) -> &str {
+        std::str::from_utf8(&checksum.state.text[..checksum.state.len]).unwrap()
+    }
+
+    /// Without point, or `None` if there are more decimals than are printed.
+    fn digits(mantissa: i64, held: u8, printed: u8) -> Option<String> {
+        let number = i128::from(mantissa) * 10_i128.pow(u32::from(printed));
+        let power = 10_i128.pow(u32::from(held));
+        if mantissa < 0 || number % power != 0 {
+            return None;
+        }
+        Some((number / power).to_string().trim_start_matches('0').to_owned())
+    }
+
+    fn plain_text(mantissa: i64, scale: u8) -> String {
+        let power = 10_u64.pow(u32::from(scale));
+        let (integer, fraction) = (mantissa.unsigned_abs() / power, mantissa.unsigned_abs() % power);
+        let text =
+            format!("{}{integer}.{fraction:0len$}", if mantissa < 0 { "-" } else { "" }, len = usize::from(scale));
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    }
+
+    /// The judge: prints everything, in the plainest way, and remembers nothing.
+    fn judged_okx(bids: &Side, asks: &Side, scales: Scales) -> i32 {
+        let mut numbers = Vec::new();
+        for rank in 0..OKX_LEVELS {
+            for level in [bids, asks].into_iter().filter_map(|side| side.levels().nth(rank)) {
+                numbers.push(plain_text(level.price, scales.price));
+                numbers.push(plain_text(level.qty, scales.qty));
+            }
+        }
+        crc32fast::hash(numbers.join(":").as_bytes()).cast_signed()
+    }
+
+    fn judged_kraken(bids: &Side, asks: &Side, held: Scales, printed: Scales) -> Option<u32> {
+        let mut text = String::new();
+        for level in [asks, bids].into_iter().flat_map(|side| side.levels().take(KRAKEN_LEVELS)) {
+            text += &digits(level.price, held.price, printed.price)?;
+            text += &digits(level.qty, held.qty, printed.qty)?;
+        }
+        Some(crc32fast::hash(text.as_bytes()))
     }
 
     const fn scales(price: u8, qty: u8) -> Scales {
@@ -488,10 +674,11 @@ mod tests {
     #[test]
     fn kraken_worked_example() {
         // BTC/USD, from the checksum guide of version 2.
-        let asks = "45285.2/0.00100000 45286.4/1.54571953 45286.6/1.54571109 45289.6/1.54560911 45290.2/0.15890660 45291.8/1.54553491 45294.7/0.04454749 45296.1/0.35380000 45297.5/0.09945542 45299.5/0.18772827";
-        let bids = "45283.5/0.10000000 45283.4/1.54582015 45282.1/0.10000000 45281.0/0.10000000 45280.3/1.54592586 45279.0/0.07990000 45277.6/0.03310103 45277.5/0.30000000 45277.3/1.54602737 45276.6/0.15445238";
+        let ask_levels = "45285.2/0.00100000 45286.4/1.54571953 45286.6/1.54571109 45289.6/1.54560911 45290.2/0.15890660 45291.8/1.54553491 45294.7/0.04454749 45296.1/0.35380000 45297.5/0.09945542 45299.5/0.18772827";
+        let bid_levels = "45283.5/0.10000000 45283.4/1.54582015 45282.1/0.10000000 45281.0/0.10000000 45280.3/1.54592586 45279.0/0.07990000 45277.6/0.03310103 45277.5/0.30000000 45277.3/1.54602737 45276.6/0.15445238";
         let mut checksum = Checksum::new();
-        let mut of = |held: Scales, printed| checksum.kraken(levels(bids, held), levels(asks, held), held, printed);
+        let mut of =
+            |held: Scales, printed| checksum.kraken(&bids(bid_levels, held), &asks(ask_levels, held), held, printed);
         assert_eq!(of(scales(1, 8), scales(1, 8)), Some(3_310_070_434));
         // The same from a book that is held more finely, or less finely printed than it is.
         assert_eq!(of(scales(5, 10), scales(1, 8)), Some(3_310_070_434));
@@ -502,40 +689,48 @@ mod tests {
     #[test]
     fn kraken_pads_to_the_precision_and_takes_ten() {
         let held = scales(1, 0);
+        let (no_bid, no_ask) = (bids("", held), asks("", held));
         let mut checksum = Checksum::new();
-        let many: Vec<Level> = (0..20).map(|n| Level { price: 1000 - n, qty: 1 }).collect();
-        let ten = checksum.kraken(many[..10].iter().copied(), [], held, held);
-        assert_eq!(checksum.kraken(many, [], held, held), ten);
-        checksum.kraken([Level { price: 5, qty: 3 }], [Level { price: 12, qty: 0 }], held, scales(3, 2)).unwrap();
-        assert_eq!(&checksum.text[..checksum.len], b"1200500300");
-        assert_eq!(checksum.kraken([], [], held, held), Some(0));
-        assert_eq!(checksum.kraken([Level { price: -1, qty: 1 }], [], held, held), None);
+        let of = |count| filled(BookSide::Bid, (0..count).map(|n| (1000 - n, 1)));
+        let ten = checksum.kraken(&of(10), &no_ask, held, held);
+        assert_eq!(checksum.kraken(&of(20), &no_ask, held, held), ten);
+        checksum.kraken(&bids("0.5/3", held), &asks("1.2/7", held), held, scales(3, 2)).unwrap();
+        assert_eq!(text(&checksum), "1200700500300");
+        assert_eq!(checksum.kraken(&no_bid, &no_ask, held, held), Some(0));
+        assert_eq!(checksum.kraken(&filled(BookSide::Bid, [(-1, 1)]), &no_ask, held, held), None);
+        // What went wrong is not remembered.
+        assert_eq!(checksum.kraken(&of(10), &no_ask, held, held), ten);
+        // A price of nothing has no digits.
+        checksum.kraken(&filled(BookSide::Bid, [(0, 123_456_789)]), &no_ask, held, held).unwrap();
+        assert_eq!(text(&checksum), "123456789");
     }
 
     #[test]
     fn okx_worked_examples() {
         let mut checksum = Checksum::new();
         let held = scales(4, 2);
-        assert_eq!(checksum.okx([], levels("0.0005/305 0.001/550", held), held), 971_343_753);
-        assert_eq!(&checksum.text[..checksum.len], b"0.0005:305:0.001:550:");
-        assert_eq!(checksum.okx([], levels("0.0015/906", held), held), -288_111_842);
-        checksum.okx(levels("30233.6/3 30219.4/104 1/1", held), levels("30238.8/2 30249.5/50", held), held);
-        assert_eq!(&checksum.text[..checksum.len], b"30233.6:3:30238.8:2:30219.4:104:30249.5:50:1:1:");
-        assert_eq!(checksum.okx([], [], held), 0);
-        let many = vec![Level { price: 1, qty: 1 }; 40];
-        checksum.okx(many.clone(), many, scales(0, 0));
-        assert_eq!(checksum.len, 25 * 2 * 4);
+        let (no_bid, no_ask) = (bids("", held), asks("", held));
+        assert_eq!(checksum.okx(&no_bid, &asks("0.0005/305 0.001/550", held), held), 971_343_753);
+        assert_eq!(text(&checksum), "0.0005:305:0.001:550:");
+        assert_eq!(checksum.okx(&no_bid, &asks("0.0015/906", held), held), -288_111_842);
+        checksum.okx(&bids("30233.6/3 30219.4/104 1/1", held), &asks("30238.8/2 30249.5/50", held), held);
+        assert_eq!(text(&checksum), "30233.6:3:30238.8:2:30219.4:104:30249.5:50:1:1:");
+        assert_eq!(checksum.okx(&no_bid, &no_ask, held), 0);
+        let [many_bids, many_asks] =
+            [BookSide::Bid, BookSide::Ask].map(|side| filled(side, (10..50).map(|price| (price, 1))));
+        checksum.okx(&many_bids, &many_asks, scales(0, 0));
+        assert_eq!(checksum.state.len, 25 * 2 * 5);
     }
 
     #[test]
     fn bitfinex_worked_example() {
         // tXRPBTC with P0, 25 levels, of which the bids have only 18.
-        let bids = "0.0000011/266122.94 0.00000109/500793.10790141 0.00000108/776367.43 0.00000107/23329.54842056 0.00000106/116868.87735849 0.00000105/205000 0.00000103/227308.25386407 0.00000102/105000 0.00000101/2970 0.000001/21000 7e-7/10000 6.6e-7/10000 6e-7/100000 4.9e-7/10000 2.5e-7/2000 6e-8/100000 5e-8/200000 1e-8/640000";
-        let asks = "0.00000111/-4847.13 0.00000112/-528102.69042633 0.00000113/-302397.07 0.00000114/-339088.93 0.00000126/-245944.06 0.00000127/-5000 0.0000013/-5000 0.00000134/-8249.18938656 0.00000136/-13161.25184766 0.00000145/-2914 0.0000015/-54448.5 0.00000152/-5538.54849594 0.00000153/-62691.75475079 0.00000159/-2914 0.0000016/-52631.10296831 0.00000164/-4000 0.00000166/-3831.46784605 0.00000171/-14575.17730379 0.00000174/-3124.81815395 0.0000018/-18000 0.00000182/-16000 0.00000186/-4000 0.00000189/-10000.686624 0.00000191/-14500 0.00000193/-2422";
+        let bid_levels = "0.0000011/266122.94 0.00000109/500793.10790141 0.00000108/776367.43 0.00000107/23329.54842056 0.00000106/116868.87735849 0.00000105/205000 0.00000103/227308.25386407 0.00000102/105000 0.00000101/2970 0.000001/21000 7e-7/10000 6.6e-7/10000 6e-7/100000 4.9e-7/10000 2.5e-7/2000 6e-8/100000 5e-8/200000 1e-8/640000";
+        let ask_levels = "0.00000111/-4847.13 0.00000112/-528102.69042633 0.00000113/-302397.07 0.00000114/-339088.93 0.00000126/-245944.06 0.00000127/-5000 0.0000013/-5000 0.00000134/-8249.18938656 0.00000136/-13161.25184766 0.00000145/-2914 0.0000015/-54448.5 0.00000152/-5538.54849594 0.00000153/-62691.75475079 0.00000159/-2914 0.0000016/-52631.10296831 0.00000164/-4000 0.00000166/-3831.46784605 0.00000171/-14575.17730379 0.00000174/-3124.81815395 0.0000018/-18000 0.00000182/-16000 0.00000186/-4000 0.00000189/-10000.686624 0.00000191/-14500 0.00000193/-2422";
         let mut checksum = Checksum::new();
         for held in [scales(8, 8), scales(12, 8)] {
-            assert_eq!(checksum.bitfinex(levels(bids, held), levels(asks, held), held), -1_175_357_890);
-            assert_eq!(checksum.len, 851 + 1);
+            assert_eq!(checksum.bitfinex(&bids(bid_levels, held), &asks(ask_levels, held), held), -1_175_357_890);
+            assert_eq!(checksum.state.len, 851 + 1);
         }
     }
 
@@ -573,58 +768,164 @@ mod tests {
         // Every way to be another level or to be printed in another way.
         let mut kept = Checksum::new();
         let mut of = |price, qty, scale| {
-            let level = [Level { price, qty }];
+            let [bid, ask] = [BookSide::Bid, BookSide::Ask].map(|side| filled(side, [(price, qty)]));
+            let [no_bid, no_ask] = [BookSide::Bid, BookSide::Ask].map(|side| Side::new(side, 1));
             let held = scales(scale, scale);
             let mut fresh = Checksum::new();
             for _ in 0..2 {
-                assert_eq!(kept.okx(level, [], held), fresh.okx(level, [], held));
-                assert_eq!(kept.okx([], level, held), fresh.okx([], level, held));
-                assert_eq!(kept.bitfinex([], level, held), fresh.bitfinex([], level, held));
-                assert_eq!(kept.bitfinex(level, level, held), fresh.bitfinex(level, level, held));
-                assert_eq!(kept.ftx(level, level, held), fresh.ftx(level, level, held));
+                assert_eq!(kept.okx(&bid, &no_ask, held), judged_okx(&bid, &no_ask, held));
+                assert_eq!(kept.okx(&no_bid, &ask, held), judged_okx(&no_bid, &ask, held));
+                assert_eq!(kept.bitfinex(&no_bid, &ask, held), fresh.bitfinex(&no_bid, &ask, held));
+                assert_eq!(kept.bitfinex(&bid, &ask, held), fresh.bitfinex(&bid, &ask, held));
+                assert_eq!(kept.ftx(&bid, &ask, held), fresh.ftx(&bid, &ask, held));
                 let four = scales(scale + 4, scale);
-                assert_eq!(kept.kraken(level, level, held, four), fresh.kraken(level, level, held, four));
+                assert_eq!(kept.kraken(&bid, &ask, held, four), judged_kraken(&bid, &ask, held, four));
             }
         };
-        for price in [0, 1, 5, i64::MAX, -3] {
-            for qty in [0, 1, 7, i64::MAX, 70] {
+        for price in [0, 1, 5, i64::MAX, -3, -i64::MAX] {
+            for qty in [1, 7, i64::MAX, 70] {
                 for scale in [0, 1, 8] {
                     of(price, qty, scale);
                 }
             }
         }
-        // A book that changes at random, against one that remembers nothing.
-        let mut rng = fastrand::Rng::with_seed(1);
-        let (mut bids, mut asks) = (std::collections::BTreeMap::new(), std::collections::BTreeMap::new());
-        let held = scales(1, 8);
-        for step in 0..4_000 {
-            for side in [&mut bids, &mut asks] {
-                for _ in 0..rng.usize(0..4) {
-                    let price = 100_000 + rng.i64(0..if step % 100 < 50 { 40 } else { 400 });
-                    match rng.u8(0..3) {
-                        0 => side.remove(&price),
-                        1 => side.insert(price, rng.i64(1..50) * 10_000_000),
-                        _ => side.insert(price, rng.i64(1..i64::MAX)),
-                    };
-                }
-            }
-            let level = |(price, qty): (&i64, &i64)| Level { price: *price, qty: *qty };
-            let sorted = || (bids.iter().rev().map(level), asks.iter().map(level));
-            let (b, a) = sorted();
-            let (fresh_b, fresh_a) = sorted();
-            assert_eq!(kept.okx(b, a, held), Checksum::new().okx(fresh_b, fresh_a, held), "step {step}");
-            if step % 7 == 0 {
-                // Another rule in between, and levels in no order.
-                let (b, a) = sorted();
-                let (fresh_b, fresh_a) = sorted();
-                assert_eq!(kept.ftx(a, b, held), Checksum::new().ftx(fresh_a, fresh_b, held), "step {step}");
-            }
-        }
         // One rule, so that only the level differs: prices that share a place, and quantities at one price.
+        let held = scales(1, 8);
         for n in 0..2000 {
-            let level = [Level { price: if n < 1000 { n % 150 } else { n % 5 }, qty: n / 7 }];
-            assert_eq!(kept.okx(level, level, held), Checksum::new().okx(level, level, held));
+            let [bid, ask] = [BookSide::Bid, BookSide::Ask]
+                .map(|side| filled(side, [(if n < 1000 { n % 150 } else { n % 5 }, 1 + n / 7)]));
+            assert_eq!(kept.okx(&bid, &ask, held), judged_okx(&bid, &ask, held));
         }
-        assert_eq!(size_of::<Line>(), 72);
+    }
+
+    #[test]
+    fn as_many_levels_as_there_may_be() {
+        // All of the longest text, and all new again and again.
+        let (mut kept, held) = (Checksum::new(), scales(18, 18));
+        let level = |n: i64| (-i64::MAX + n, i64::MAX - n);
+        for start in [0, 1000, 1050, 1150, 0] {
+            let [bid, ask] = [BookSide::Bid, BookSide::Ask].map(|side| filled(side, (start..start + 150).map(level)));
+            assert_eq!(kept.ftx(&bid, &ask, held), Checksum::new().ftx(&bid, &ask, held));
+            assert!(kept.state.len > 200 * 42);
+            assert_eq!(kept.okx(&bid, &ask, held), judged_okx(&bid, &ask, held));
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        /// Levels of one side: tick from the best of a thousand, quantity, and what that is multiplied by.
+        Set(bool, Vec<(i64, i64, i64)>),
+        Reset(bool, Vec<(i64, i64)>, bool),
+        CutTo(usize),
+        Rescale(bool),
+        Clear(bool),
+        /// Something else is asked of the same checksum, or of the same book at other scales.
+        Other(u8),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let near = prop_oneof![5 => 0..12_i64, 3 => 0..60_i64, 1 => 0..1000_i64];
+        let qty = prop_oneof![2 => Just(0), 2 => 1..9_i64, 1 => 0..1_000_000_007_i64, 1 => 0..i64::MAX / 1_000_000_000];
+        let by = prop_oneof![Just(1), Just(10), Just(100_000_000)];
+        let change = (near, qty, by).prop_map(|(tick, qty, by)| (tick, qty, by));
+        let step = prop_oneof![
+            40 => (any::<bool>(), prop::collection::vec(change.clone(), 0..4)).prop_map(|(bid, levels)| Step::Set(bid, levels)),
+            6 => (any::<bool>(), prop::collection::vec(change, 20..60)).prop_map(|(bid, levels)| Step::Set(bid, levels)),
+            1 => (any::<bool>(), prop::collection::vec((0..90_i64, 1..500_i64), 0..60), any::<bool>())
+                .prop_map(|(bid, levels, cut)| Step::Reset(bid, levels, cut)),
+            1 => (0..40_usize).prop_map(Step::CutTo),
+            1 => any::<bool>().prop_map(Step::Rescale),
+            1 => any::<bool>().prop_map(Step::Clear),
+            1 => (0..3_u8).prop_map(Step::Other),
+        ];
+        prop::collection::vec(step, 0..80)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
+        /// Whatever happens to a book, after each step its checksums are those of the judge.
+        #[test]
+        fn whatever_happens_the_judge_agrees(steps in steps(), first_ask in prop_oneof![Just(2), Just(-30), Just(99_995), Just(5_123_456_789)]) {
+            let mut sides = [BookSide::Bid, BookSide::Ask].map(|side| Side::new(side, 80));
+            let mut held = scales(1, 8);
+            let (mut okx, mut kraken) = (Checksum::new(), Checksum::new());
+            let mut unit = 1;
+            let price = |bid: bool, tick: i64, unit: i64| unit * if bid { first_ask - 1 - tick } else { first_ask + tick };
+            for step in steps {
+                match step {
+                    Step::Set(bid, levels) => for (tick, qty, by) in levels {
+                        sides[usize::from(!bid)].set(price(bid, tick, unit), qty.saturating_mul(by));
+                    },
+                    Step::Reset(bid, levels, cut) => {
+                        let level = |(tick, qty)| Level { price: price(bid, tick, unit), qty };
+                        let levels: Vec<Level> = levels.into_iter().map(level).collect();
+                        sides[usize::from(!bid)].reset(&levels, cut);
+                    }
+                    Step::CutTo(depth) => for side in &mut sides {
+                        side.cut_to(depth);
+                    },
+                    Step::Rescale(of_price) => {
+                        let factors = if of_price { (10, 1) } else { (1, 10) };
+                        let (bids, asks) = (sides[0].clone(), sides[1].clone());
+                        if held.price < 5 && held.qty < 11 && sides.iter_mut().all(|side| side.rescale(factors.0, factors.1).is_ok()) {
+                            unit *= factors.0;
+                            held = if of_price { scales(held.price + 1, held.qty) } else { scales(held.price, held.qty + 1) };
+                        } else {
+                            sides = [bids, asks];
+                        }
+                    }
+                    Step::Clear(bid) => sides[usize::from(!bid)].clear(),
+                    Step::Other(what) => {
+                        let [bids, asks] = &sides;
+                        let other = scales(held.price + 1, held.qty - 1);
+                        match what {
+                            0 => prop_assert_eq!(okx.ftx(bids, asks, held), Checksum::new().ftx(bids, asks, held)),
+                            1 => prop_assert_eq!(kraken.kraken(bids, asks, held, other), judged_kraken(bids, asks, held, other)),
+                            _ => prop_assert_eq!(okx.okx(bids, asks, other), judged_okx(bids, asks, other)),
+                        }
+                    }
+                }
+                let [bids, asks] = &sides;
+                prop_assert_eq!(okx.okx(bids, asks, held), judged_okx(bids, asks, held));
+                prop_assert_eq!(kraken.kraken(bids, asks, held, held), judged_kraken(bids, asks, held, held));
+            }
+        }
+
+        #[test]
+        fn numbers_are_those_of_the_judge(mantissa in number(), scale in 0..=SCALE_MAX, printed in 0..=SCALE_MAX) {
+            let mut out = [b'x'; LINE_LEN_MAX];
+            let len = put_plain(mantissa, scale, 5, &mut out).unwrap();
+            prop_assert_eq!(std::str::from_utf8(&out[5..len]).unwrap(), plain_text(mantissa, scale));
+            for printed in [scale, printed] {
+                let len = put_digits(mantissa, scale, printed, 5, &mut out);
+                let text = len.map(|len| std::str::from_utf8(&out[5..len]).unwrap().to_owned());
+                prop_assert_eq!(text, digits(mantissa, scale, printed));
+            }
+        }
+    }
+
+    /// As many digits as may be, some of them zeros at the end.
+    fn number() -> impl Strategy<Value = i64> {
+        (0..=i64::MAX, 0..19_u32, 0..19_u32, prop_oneof![1 => Just(-1), 9 => Just(1)]).prop_map(
+            |(number, less, zeros, sign)| {
+                let power = 10_i64.pow(zeros);
+                sign * (number / 10_i64.pow(less) / power * power)
+            },
+        )
+    }
+
+    #[test]
+    fn all_eight_digits() {
+        for number in (0..EIGHT_DIGITS).step_by(997).chain(0..20_000).chain((0..8).map(|n| 10_u64.pow(n))) {
+            let text = (eight_digits(number) | ZEROS).to_le_bytes();
+            assert_eq!(std::str::from_utf8(&text), Ok(format!("{number:08}").as_str()));
+        }
+        let mut fours = [false; 10_000];
+        for number in 0..10_000 {
+            let digits = eight_digits(number * 10_001).to_le_bytes();
+            let four = digits[4..].iter().fold(0, |four, digit| four * 10 + usize::from(*digit));
+            assert!(digits[..4] == digits[4..] && !std::mem::replace(&mut fours[four], true));
+        }
     }
 }

@@ -249,10 +249,9 @@ impl Book {
     /// venue prints.
     pub(crate) fn checksum(&self, expected: Expected, checksum: &mut Checksum) -> Option<u32> {
         let held = Scales { price: self.price_scale, qty: self.amount_scale };
-        let (bids, asks) = (self.bids.levels(), self.asks.levels());
         match expected {
-            Expected::Okx(_) => Some(checksum.okx(bids, asks, held).cast_unsigned()),
-            Expected::Kraken { printed, .. } => checksum.kraken(bids, asks, held, printed),
+            Expected::Okx(_) => Some(checksum.okx(&self.bids, &self.asks, held).cast_unsigned()),
+            Expected::Kraken { printed, .. } => checksum.kraken(&self.bids, &self.asks, held, printed),
         }
     }
 

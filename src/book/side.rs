@@ -51,7 +51,7 @@ impl BookSide {
 
     /// The price of a key.
     #[inline]
-    fn price(self, key: i64) -> i64 {
+    pub(super) fn price(self, key: i64) -> i64 {
         match self {
             BookSide::Bid => key,
             BookSide::Ask => key.saturating_neg(),
@@ -103,10 +103,11 @@ pub struct Side {
     levels_dropped: u64,
 }
 
+/// A level as it is stored: a better price has a greater key, which is never `i64::MIN`.
 #[derive(Clone, Copy, Debug)]
-struct Entry {
-    key: i64,
-    qty: i64,
+pub(super) struct Entry {
+    pub(super) key: i64,
+    pub(super) qty: i64,
 }
 
 impl Side {
@@ -235,6 +236,18 @@ impl Side {
         Levels { side: self.side, entries: self.known().iter() }
     }
 
+    /// The best levels up to the edge, at most `count` of them. The best is the last.
+    #[inline]
+    pub(super) fn best_entries(&self, count: usize) -> &[Entry] {
+        let best = &self.entries[self.entries.len().saturating_sub(count)..];
+        match (self.known_from, best.first()) {
+            (Some(known_from), Some(worst)) if worst.key < known_from => {
+                &best[best.partition_point(|entry| entry.key < known_from)..]
+            }
+            _ => best,
+        }
+    }
+
     /// All levels that are stored, best first. Those beyond the edge were true when they came, but others may be
     /// missing between them.
     pub fn levels_all(&self) -> Levels<'_> {
@@ -332,12 +345,7 @@ impl Side {
 
     #[inline]
     fn known(&self) -> &[Entry] {
-        match (self.known_from, self.entries.first()) {
-            (Some(known_from), Some(worst)) if worst.key < known_from => {
-                &self.entries[self.entries.partition_point(|entry| entry.key < known_from)..]
-            }
-            _ => &self.entries,
-        }
+        self.best_entries(usize::MAX)
     }
 
     #[inline]

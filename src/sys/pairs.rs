@@ -129,11 +129,12 @@ fn detect() -> bool {
 mod avx2 {
     use super::{Between, Pair};
     use std::arch::x86_64::{
-        __m128i, __m256i, _mm_add_epi8, _mm_adds_epu8, _mm_and_si128, _mm_andnot_si128, _mm_cvtsi128_si64,
-        _mm_extract_epi64, _mm_loadu_si128, _mm_madd_epi16, _mm_maddubs_epi16, _mm_or_si128, _mm_packus_epi32,
-        _mm_set1_epi8, _mm_set1_epi16, _mm_set1_epi32, _mm_shuffle_epi8, _mm_subs_epu8, _mm_testz_si128, _mm_xor_si128,
-        _mm256_castsi128_si256, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_max_epu8, _mm256_movemask_epi8,
-        _mm256_set1_epi8, _mm256_sub_epi8,
+        __m128i, __m256i, _mm_cvtsi128_si64, _mm_extract_epi64, _mm_loadu_si128, _mm_madd_epi16, _mm_packus_epi32,
+        _mm_set1_epi8, _mm_set1_epi32, _mm256_add_epi8, _mm256_adds_epu8, _mm256_and_si256, _mm256_andnot_si256,
+        _mm256_castsi128_si256, _mm256_castsi256_si128, _mm256_cmpeq_epi8, _mm256_extracti128_si256,
+        _mm256_inserti128_si256, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_max_epu8,
+        _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32,
+        _mm256_shuffle_epi8, _mm256_sub_epi8, _mm256_subs_epu8, _mm256_testz_si256, _mm256_xor_si256,
     };
 
     /// How many bytes are looked at for one pair.
@@ -196,46 +197,56 @@ mod avx2 {
         Some(integer_len)
     }
 
-    /// The digits of a number as sixteen bytes that end with the last digit at the scale, and bytes of which not one may
-    /// be above zero if that is all of the number.
+    /// Where a number is, how long it is, and how many digits are before its point or its end.
+    #[derive(Clone, Copy)]
+    struct Place {
+        at: usize,
+        len: u32,
+        integer_len: u32,
+    }
+
+    /// Both numbers, one in each half of the registers. `None` if a byte is no digit, or a digit beyond the scale no zero.
     ///
     /// # Safety
-    /// 16 bytes follow on `at`. `len` is at most 16, `integer_len` and `scale` together as well, and `scale` is below 16.
+    /// 16 bytes follow on each `at`. `len` is at most 16, `integer_len` and its scale together as well, and scales are below
+    /// 16.
     #[target_feature(enable = "avx2,bmi1,bmi2")]
     #[inline]
-    unsafe fn digits(text: &[u8], at: usize, len: u32, integer_len: u32, scale: u8) -> (__m128i, __m128i) {
-        // SAFETY: as for this function; no number of bytes exceeds 17, and `scale` is a row of the table.
+    unsafe fn integers(text: &[u8], [first, second]: [Place; 2], scales: [u8; 2]) -> Option<[i64; 2]> {
+        // SAFETY: as for this function; no number of bytes exceeds 17, and scales are rows of the table.
         let (bytes, own, held, origins) = unsafe {
+            let load = |at: usize| _mm_loadu_si128(text.as_ptr().add(at).cast());
+            let beyond = |place: Place, scale: u8| first_bytes(place.integer_len as usize + 1 + usize::from(scale));
+            let origins = |scale: u8| from_table(ORIGINS.get_unchecked(usize::from(scale)));
             (
-                _mm_loadu_si128(text.as_ptr().add(at).cast()),
-                first_bytes(len as usize),
-                first_bytes(integer_len as usize + 1 + usize::from(scale)),
-                _mm_loadu_si128(ORIGINS.get_unchecked(usize::from(scale)).as_ptr().cast()),
+                halves(load(first.at), load(second.at)),
+                halves(first_bytes(first.len as usize), first_bytes(second.len as usize)),
+                halves(beyond(first, scales[0]), beyond(second, scales[1])),
+                halves(origins(scales[0]), origins(scales[1])),
             )
         };
-        let values = _mm_and_si128(_mm_xor_si128(bytes, _mm_set1_epi8(b'0'.cast_signed())), own);
-        // What would come from outside becomes zero, for which its highest bit has to be set: the saturating addition does
-        // that.
-        let origins = _mm_add_epi8(origins, _mm_set1_epi8(integer_len as i8));
-        let digits = _mm_shuffle_epi8(values, _mm_adds_epu8(origins, _mm_set1_epi8(0x70)));
-        let no_digits = _mm_subs_epu8(digits, _mm_set1_epi8(9));
-        (digits, _mm_or_si128(no_digits, _mm_andnot_si128(held, values)))
+        let values = _mm256_and_si256(_mm256_xor_si256(bytes, _mm256_set1_epi8(b'0'.cast_signed())), own);
+        // Each digit moves so that the last one at the scale is the last of sixteen. What would come from outside becomes
+        // zero, for which its highest bit has to be set: the saturating addition does that.
+        let moved = halves(_mm_set1_epi8(first.integer_len as i8), _mm_set1_epi8(second.integer_len as i8));
+        let origins = _mm256_adds_epu8(_mm256_add_epi8(origins, moved), _mm256_set1_epi8(0x70));
+        let digits = _mm256_shuffle_epi8(values, origins);
+        let no_digits = _mm256_subs_epu8(digits, _mm256_set1_epi8(9));
+        let wrong = _mm256_or_si256(no_digits, _mm256_andnot_si256(held, values));
+        if _mm256_testz_si256(wrong, wrong) == 0 {
+            return None;
+        }
+        let twos = _mm256_maddubs_epi16(digits, _mm256_set1_epi16(1 << 8 | 10));
+        let fours = _mm256_madd_epi16(twos, _mm256_set1_epi32(1 << 16 | 100));
+        let fours = _mm_packus_epi32(_mm256_castsi256_si128(fours), _mm256_extracti128_si256::<1>(fours));
+        let eights = _mm_madd_epi16(fours, _mm_set1_epi32(1 << 16 | 10_000));
+        Some([sixteen(_mm_cvtsi128_si64(eights)), sixteen(_mm_extract_epi64::<1>(eights))])
     }
 
-    /// Two times sixteen digits as integers.
     #[target_feature(enable = "avx2,bmi1,bmi2")]
     #[inline]
-    fn integers(first: __m128i, second: __m128i) -> [i64; 2] {
-        let eights = _mm_madd_epi16(_mm_packus_epi32(fours(first), fours(second)), _mm_set1_epi32(1 << 16 | 10_000));
-        [sixteen(_mm_cvtsi128_si64(eights)), sixteen(_mm_extract_epi64::<1>(eights))]
-    }
-
-    /// Numbers of four digits.
-    #[target_feature(enable = "avx2,bmi1,bmi2")]
-    #[inline]
-    fn fours(digits: __m128i) -> __m128i {
-        let twos = _mm_maddubs_epi16(digits, _mm_set1_epi16(1 << 8 | 10));
-        _mm_madd_epi16(twos, _mm_set1_epi32(1 << 16 | 100))
+    fn halves(low: __m128i, high: __m128i) -> __m256i {
+        _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(low), high)
     }
 
     /// The number of which the upper eight digits are in the lower half.
@@ -271,18 +282,11 @@ mod avx2 {
         let second_len = second_end - second;
         let first_integer_len = integer_len(first_byte, first_end, points, scales[0])?;
         let second_integer_len = integer_len(second_byte, second_len, points >> second, scales[1])?;
+        let first = Place { at, len: first_end, integer_len: first_integer_len };
+        let second = Place { at: at + second as usize, len: second_len, integer_len: second_integer_len };
         // SAFETY: both numbers begin in the window, on which 16 bytes follow, and have at most 16 bytes.
-        let (first, second) = unsafe {
-            (
-                digits(text, at, first_end, first_integer_len, scales[0]),
-                digits(text, at + second as usize, second_len, second_integer_len, scales[1]),
-            )
-        };
-        let wrong = _mm_or_si128(first.1, second.1);
-        if _mm_testz_si128(wrong, wrong) == 0 {
-            return None;
-        }
-        Some((integers(first.0, second.0), at + second_end as usize))
+        let numbers = unsafe { integers(text, [first, second], scales)? };
+        Some((numbers, at + second_end as usize))
     }
 
     #[target_feature(enable = "avx2,bmi1,bmi2")]
@@ -359,18 +363,12 @@ mod avx2 {
             return None;
         }
         let second_integer_len = integer_len(second_byte, second_len, points >> second, scales[1])?;
+        let end = (second + second_len) as usize;
+        let first = Place { at: 0, len: first_end, integer_len: first_integer_len };
+        let second = Place { at: second as usize, len: second_len, integer_len: second_integer_len };
         // SAFETY: both begin at 24 at most, so that 16 bytes follow, and have at most 16 bytes.
-        let (first, second_digits) = unsafe {
-            (
-                digits(near, 0, first_end, first_integer_len, scales[0]),
-                digits(near, second as usize, second_len, second_integer_len, scales[1]),
-            )
-        };
-        let wrong = _mm_or_si128(first.1, second_digits.1);
-        if _mm_testz_si128(wrong, wrong) == 0 {
-            return None;
-        }
-        Some((integers(first.0, second_digits.0), at + (second + second_len) as usize))
+        let numbers = unsafe { integers(near, [first, second], scales)? };
+        Some((numbers, at + end))
     }
 
     /// Which bytes are neither digits nor points; `/`, which lies between them, counts as one of them here.
@@ -433,6 +431,13 @@ mod avx2 {
             }
             at += 1;
         }
+    }
+
+    #[target_feature(enable = "avx2,bmi1,bmi2")]
+    #[inline]
+    fn from_table(bytes: &[u8; 16]) -> __m128i {
+        // SAFETY: sixteen bytes are read of sixteen.
+        unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
     }
 
     /// A mask of the first `n` bytes.
