@@ -561,4 +561,56 @@ mod tests {
         }
         assert!(read > 40_000 && refused > 40_000, "{read} read, {refused} refused");
     }
+
+    /// The plain judge of numbers without quotes.
+    fn plain_bare(text: &[u8], between: &[u8], scales: [u8; 2]) -> Option<Pair> {
+        let len = |text: &[u8]| text.iter().take_while(|byte| matches!(byte, b'.'..=b'9')).count();
+        let first = len(text);
+        let rest = text[first..].strip_prefix(between)?;
+        let second = len(rest);
+        let numbers = [parse_exact(&text[..first], scales[0]).ok()?, parse_exact(&rest[..second], scales[1]).ok()?];
+        Some((numbers, first + between.len() + second))
+    }
+
+    #[test]
+    fn short_and_bare_pairs_are_what_the_plain_way_reads() {
+        if !available() {
+            return;
+        }
+        const QTY: Between = Between::new(b",\"qty\":");
+        let text = br#"{"price":0.5666,"qty":4831.75496356}],"asks":["#;
+        assert_eq!(bare_pair(text, 9, QTY, [4, 8]), Some(([5_666, 483_175_496_356], 35)));
+        assert_eq!(bare_pair(text, 9, QTY, [3, 8]), None, "a digit is beyond the scale");
+        assert_eq!(short_pair(br#"["buy","0.82063","0.014210"]]"#, 8, COMMA, [5, 6]), Some(([82_063, 14_210], 26)));
+        let mut random = fastrand::Rng::with_seed(4);
+        let number = |random: &mut fastrand::Rng| {
+            let mut text: String = (0..random.usize(1..=9)).map(|_| random.digit(10)).collect();
+            if random.bool() {
+                text.push('.');
+                text.extend((0..random.usize(1..=9)).map(|_| random.digit(10)));
+            }
+            text
+        };
+        let (mut read, mut refused) = ([0; 2], 0);
+        for _ in 0..400_000 {
+            let quoted = random.bool();
+            let (between, end) = if quoted { ("\",\"", '"') } else { (",\"qty\":", '}') };
+            let mut text = format!("{}{between}{}{end}", number(&mut random), number(&mut random)).into_bytes();
+            for _ in 0..random.usize(..=2) {
+                let at = random.usize(..text.len());
+                text[at] = b"0123456789../-e+\",} "[random.usize(..20)];
+            }
+            text.resize(text.len() + random.usize(..60), b'x');
+            let scales = [random.u8(..=17), random.u8(..=17)];
+            let found = if quoted { short_pair(&text, 0, COMMA, scales) } else { bare_pair(&text, 0, QTY, scales) };
+            let Some(found) = found else {
+                refused += 1;
+                continue;
+            };
+            read[usize::from(quoted)] += 1;
+            let plain = if quoted { plain(&text, scales) } else { plain_bare(&text, between.as_bytes(), scales) };
+            assert_eq!(Some(found), plain, "{} at {scales:?}", String::from_utf8_lossy(&text));
+        }
+        assert!(read[0] > 20_000 && read[1] > 20_000 && refused > 40_000, "{read:?} read, {refused} refused");
+    }
 }

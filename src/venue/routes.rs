@@ -94,6 +94,11 @@ impl Routes {
     /// The route of the topic `channel:symbol`, where a message names both apart.
     #[inline]
     pub fn find_pair(&self, channel: &[u8], symbol: &[u8]) -> Option<(RouteId, &Route)> {
+        if let Some(pair) = Words::pair(channel, symbol)
+            && let Some(id) = self.by_words.find(pair)
+        {
+            return Some((id, self.rows.get(id.0 as usize)?.as_ref()?));
+        }
         let mut topic = [0; PAIR_LEN_MAX];
         let len = channel.len() + 1 + symbol.len();
         let topic = topic.get_mut(..len)?;
@@ -173,14 +178,15 @@ struct Words {
 type WordPair = (u64, u128);
 
 impl Words {
-    /// The two names in a topic. A zero would not be told from the end of a name.
+    /// The two names in a topic, if both are short.
     fn of(topic: &str) -> Option<WordPair> {
         let (channel, symbol) = topic.split_once(':')?;
-        if channel.len() > 8 || symbol.len() > 15 || topic.contains('\0') {
-            return None;
-        }
-        let word = |text: &str| text.bytes().rev().fold(0, |word, byte| word << 8 | u128::from(byte));
-        Some((word(channel) as u64, word(symbol)))
+        Words::pair(channel.as_bytes(), symbol.as_bytes())
+    }
+
+    #[inline]
+    fn pair(channel: &[u8], symbol: &[u8]) -> Option<WordPair> {
+        Some((u64::try_from(word(channel)?).ok()?, word(symbol)?))
     }
 
     fn insert(&mut self, pair: WordPair, id: RouteId) {
@@ -215,6 +221,23 @@ impl Words {
             at += 1;
         }
     }
+}
+
+/// A text of at most fifteen bytes, the first of them lowest. A zero at its end would not be told from no byte at all.
+#[inline(always)]
+fn word(text: &[u8]) -> Option<u128> {
+    let len = text.len();
+    if len > 15 || text.last() == Some(&0) {
+        return None;
+    }
+    // The first and the last bytes, which overlap.
+    if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+        return Some(u128::from(u64::from_le_bytes(*first)) | u128::from(u64::from_le_bytes(*last)) << (8 * (len - 8)));
+    }
+    if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+        return Some(u128::from(u32::from_le_bytes(*first)) | u128::from(u32::from_le_bytes(*last)) << (8 * (len - 4)));
+    }
+    Some(text.iter().rev().fold(0, |word, &byte| word << 8 | u128::from(byte)))
 }
 
 #[inline(always)]
@@ -318,6 +341,14 @@ mod tests {
             }
         };
         all_found(&routes, 0);
+        for (feed, symbol) in symbols.iter().enumerate() {
+            let feed_of = |symbol: &str| routes.find_pair(b"book", symbol.as_bytes()).map(|found| found.1.feed);
+            assert_eq!(feed_of(symbol), Some(feed as u32), "{symbol}");
+            assert_eq!(feed_of(&format!("{symbol}\0")), None, "{symbol}");
+        }
+        routes.insert("a:b:c", route(7));
+        assert_eq!(routes.find_pair(b"a:b", b"c").map(|found| found.1.feed), Some(7));
+        assert_eq!(routes.find_pair(b"a", b"b:c").map(|found| found.1.feed), Some(7));
         assert_eq!(find(&routes, "\"AB\"").0, None);
         assert_eq!(find(&routes, "\"\"").0, None);
         assert_eq!(find(&routes, "7"), (None, 0));

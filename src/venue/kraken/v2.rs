@@ -64,9 +64,12 @@ pub(super) fn on_frame(
 pub(super) fn on_usual_book(frame: &[u8], routes: &Routes, times: &mut IsoTimes, out: &mut Decoded) -> Option<()> {
     const CHANNEL: Name = Name::new(b"book");
     let mut c = Cursor::new(frame);
-    let kind = if c.eat_text(b"{\"channel\":\"book\",\"type\":\"update\",\"data\":[{\"symbol\":") {
+    if !c.eat_text(b"{\"channel\":\"book\",\"type\":") {
+        return None;
+    }
+    let kind = if c.eat_text(b"\"update\",\"data\":[{\"symbol\":") {
         BookKind::Delta
-    } else if c.eat_text(b"{\"channel\":\"book\",\"type\":\"snapshot\",\"data\":[{\"symbol\":") {
+    } else if c.eat_text(b"\"snapshot\",\"data\":[{\"symbol\":") {
         BookKind::Snapshot { bids_cut: false, asks_cut: false }
     } else {
         return None;

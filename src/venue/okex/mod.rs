@@ -269,7 +269,7 @@ const INTERVALS: [(&str, Timeframe); 14] = {
 fn on_usual_book(frame: &[u8], routes: &Routes, out: &mut Decoded) -> Option<()> {
     const CHANNEL: Name = Name::new(b"books");
     let mut c = Cursor::new(frame);
-    if !c.eat_text(b"{\"arg\":{\"channel\":\"books\",\"instId\":") {
+    if !c.eat_text(b"{\"arg\":{\"channel\":\"books\"") || !c.eat_text(b",\"instId\":") {
         return None;
     }
     let (id, route) = routes.read_symbol(CHANNEL, &mut c)?;
