@@ -10,8 +10,9 @@ mod streams;
 #[cfg(test)]
 mod tests;
 
-use self::rest::{cut, markets, percent_encoded, refusal};
+use self::rest::{markets, percent_encoded, refusal};
 use self::streams::{event_name, on_data, on_usual_data, on_whole_book};
+use super::shared::cut;
 use super::{
     Act, Answer, AnswerError, Ask, Channel, DecodeError, Decoded, Item, MessageLimit, Method, PingRule, Profile, Reply,
     Request, RestLimit, Route, RouteId, Routes, Venue,

@@ -6,6 +6,7 @@ use crate::json::{Cursor, Doc, Node};
 use crate::market::{Limits, Market, MarketKind};
 use crate::model::{MarketId, VenueId};
 use crate::venue::Reply;
+use crate::venue::shared::cut;
 
 /// The row of a market in `exchangeInfo` (cut): `{"symbol":"ETHBTC","status":"TRADING","baseAsset":"ETH",
 /// "quoteAsset":"BTC","quotePrecision":8,"baseAssetPrecision":8,"filters":[{"filterType":"PRICE_FILTER",
@@ -146,9 +147,4 @@ pub(super) fn kind_of(code: i64, message: &str) -> ErrorKind {
         -2021 | -2022 => BadResponse,
         _ => ExchangeError,
     }
-}
-
-/// A venue's text, bounded.
-pub(super) fn cut(text: &str) -> String {
-    text.chars().take(200).collect()
 }

@@ -5,6 +5,7 @@ use crate::json::{Cursor, JsonError};
 use crate::model::{BidAsk, Candle, Id, TakerSide, Ticker, Trade, Wall};
 use crate::sys::pairs::Between;
 use crate::venue::decoded::span_of;
+use crate::venue::shared::number;
 use crate::venue::{BookKind, Channel, Decoded, Item, Route, RouteId};
 
 /// The event inside the wrapper, as the topic says it has to be.
@@ -405,17 +406,6 @@ fn on_kline(c: &mut Cursor<'_>, id: RouteId, route: &Route, out: &mut Decoded) -
     let row = out.add_candle(Candle { venue_time, ..candle });
     out.items.push(Item::Candle { route: id, row });
     Ok(())
-}
-
-/// A number at the scale of its market; at its own where it is finer, or where a topic serves all markets.
-#[inline]
-fn number(c: &mut Cursor<'_>, scale: u8) -> Result<Fixed, JsonError> {
-    let at = *c;
-    if let Ok(mantissa) = c.decimal(scale) {
-        return Ok(Fixed::new(mantissa, scale));
-    }
-    *c = at;
-    c.fixed()
 }
 
 /// Reads a string that has to be `name`.
