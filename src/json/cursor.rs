@@ -159,17 +159,6 @@ impl<'a> Cursor<'a> {
         Some(numbers)
     }
 
-    /// As [`Cursor::plain_pair`], for the only pair of a short message.
-    #[inline(always)]
-    pub(crate) fn plain_short_pair(&mut self, between: Between, scales: [u8; 2]) -> Option<[i64; 2]> {
-        if self.text.get(self.position) != Some(&b'"') {
-            return None;
-        }
-        let (numbers, quote) = pairs::short_pair(self.text, self.position + 1, between, scales)?;
-        self.position = quote + 1;
-        Some(numbers)
-    }
-
     /// Reads two numbers without quotes and what is `between` them, up to the end of the second, as mantissas at these
     /// scales. `None`, and nothing is read, as in [`Cursor::plain_pair`]. The caller has to see that a comma or a bracket
     /// follows.

@@ -48,20 +48,7 @@ pub(crate) fn pair(text: &[u8], at: usize, between: Between, scales: [u8; 2]) ->
     #[cfg(target_arch = "x86_64")]
     if available() {
         // SAFETY: the processor has what the function is compiled for.
-        return unsafe { avx2::pair(text, at, between, scales) };
-    }
-    let _ = (text, at, between, scales);
-    None
-}
-
-/// The same for a pair of at most 40 bytes, with less text behind it: for one pair in a short message, while [`pair`] is
-/// for many.
-#[inline(always)]
-pub(crate) fn short_pair(text: &[u8], at: usize, between: Between, scales: [u8; 2]) -> Option<Pair> {
-    #[cfg(target_arch = "x86_64")]
-    if available() {
-        // SAFETY: as above.
-        return unsafe { avx2::short_pair::<true>(text, at, between, scales) };
+        return unsafe { avx2::pair::<true>(text, at, between, scales) };
     }
     let _ = (text, at, between, scales);
     None
@@ -76,7 +63,7 @@ pub(crate) fn bare_pair(text: &[u8], at: usize, between: Between, scales: [u8; 2
     #[cfg(target_arch = "x86_64")]
     if available() {
         // SAFETY: as above.
-        return unsafe { avx2::short_pair::<false>(text, at, between, scales) };
+        return unsafe { avx2::pair::<false>(text, at, between, scales) };
     }
     let _ = (text, at, between, scales);
     None
@@ -255,14 +242,14 @@ mod avx2 {
         (halves & 0xffff_ffff) * 100_000_000 + (halves >> 32)
     }
 
-    /// The pair whose first number begins at `at`, and where the second ends. `ROWS` only makes two of it, each of which has
-    /// one caller, into which the compiler puts it.
+    /// The pair whose first number begins at `at`, and where the second ends, in a window that does not depend on how long
+    /// the numbers are: for one row after the other.
     ///
     /// # Safety
     /// 80 bytes follow on `at`; both scales are below 16.
     #[target_feature(enable = "avx2,bmi1,bmi2")]
     #[inline]
-    unsafe fn in_window<const ROWS: bool>(text: &[u8], at: usize, between: Between, scales: [u8; 2]) -> Option<Pair> {
+    unsafe fn in_window(text: &[u8], at: usize, between: Between, scales: [u8; 2]) -> Option<Pair> {
         // SAFETY: as for this function.
         let Masks { quotes, points } = unsafe { masks(text, at) };
         let first_end = quotes.trailing_zeros();
@@ -289,36 +276,13 @@ mod avx2 {
         Some((numbers, at + second_end as usize))
     }
 
-    #[target_feature(enable = "avx2,bmi1,bmi2")]
-    pub(super) fn pair(text: &[u8], at: usize, between: Between, scales: [u8; 2]) -> Option<Pair> {
-        if scales[0].max(scales[1]) >= NUMBER as u8 {
-            return None;
-        }
-        let rest = text.get(at..)?;
-        let mut padded = [0; FAR];
-        let enough = if rest.len() >= FAR {
-            rest
-        } else {
-            padded.get_mut(..rest.len())?.copy_from_slice(rest);
-            &padded
-        };
-        // SAFETY: there are as many bytes as have to be.
-        let (pair, end) = unsafe { in_window::<false>(enough, 0, between, scales)? };
-        Some((pair, at + end))
-    }
-
-    /// How many bytes [`short_pair`] looks at: two numbers and what is between them, and no number begins so late that 16
+    /// How many bytes [`pair`] looks at: two numbers and what is between them, and no number begins so late that 16
     /// bytes would not follow.
     const SHORT: usize = 48;
 
     /// `QUOTED` says whether numbers end at a quote, or at whatever is no part of them.
     #[target_feature(enable = "avx2,bmi1,bmi2")]
-    pub(super) fn short_pair<const QUOTED: bool>(
-        text: &[u8],
-        at: usize,
-        between: Between,
-        scales: [u8; 2],
-    ) -> Option<Pair> {
+    pub(super) fn pair<const QUOTED: bool>(text: &[u8], at: usize, between: Between, scales: [u8; 2]) -> Option<Pair> {
         let rest = text.get(at..)?;
         match rest.first_chunk() {
             Some(near) => in_short::<QUOTED>(near, at, between, scales),
@@ -398,15 +362,20 @@ mod avx2 {
         }
         // The last bytes are read from a copy with zeros behind it, so that all of them have enough behind them.
         let mut padded = [0; 2 * ROW];
-        let (mut bytes, mut len, mut at, mut before) = (text.as_ptr(), text.len(), start, 0);
+        let (mut bytes, mut len, mut at) = (text.as_ptr(), text.len(), start);
+        // Where the copy begins in the text.
+        let mut copied_from = None;
         loop {
+            let before = copied_from.unwrap_or(0);
             if len - at < ROW {
-                if len - at == 0 || before > 0 && len - at < ROW {
+                if copied_from.is_some() || at == len {
                     return (before + at, false);
                 }
-                let left = len - at;
-                padded[..left].copy_from_slice(&text[at..]);
-                (bytes, len, before, at) = (padded.as_ptr(), left + ROW, at, 0);
+                let rest = &text[at..];
+                padded[..rest.len()].copy_from_slice(rest);
+                copied_from = Some(at);
+                (bytes, len, at) = (padded.as_ptr(), rest.len() + ROW, 0);
+                continue;
             }
             // SAFETY: `bytes` are `len` bytes, either of the text or of the copy, which has at least as many, and is not
             // written any more; `at` is so far from their end.
@@ -415,7 +384,7 @@ mod avx2 {
                 return (before + at, false);
             }
             // SAFETY: as many bytes are left.
-            let row = unsafe { in_window::<true>(seen, at + 2, BETWEEN, scales) };
+            let row = unsafe { in_window(seen, at + 2, BETWEEN, scales) };
             let Some(([price, qty], quote)) = row else { return (before + at, false) };
             let mut end = quote + 1;
             if seen[end] != b']' {
@@ -510,6 +479,15 @@ mod tests {
         assert_eq!(rows(text, 0, [8, 8], |_, _| false), (0, false));
     }
 
+    fn number(random: &mut fastrand::Rng) -> String {
+        let mut text: String = (0..random.usize(1..=9)).map(|_| random.digit(10)).collect();
+        if random.bool() {
+            text.push('.');
+            text.extend((0..random.usize(1..=9)).map(|_| random.digit(10)));
+        }
+        text
+    }
+
     /// What stands in quotes at `at`, and where it ends.
     fn quoted(text: &[u8], at: usize) -> Option<(&[u8], usize)> {
         let len = text.get(at..)?.iter().position(|byte| *byte == b'"')?;
@@ -527,22 +505,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_is_what_the_plain_way_reads() {
+    fn rows_are_what_the_plain_way_reads() {
         if !available() {
             return;
         }
         let mut random = fastrand::Rng::with_seed(3);
-        let number = |random: &mut fastrand::Rng| {
-            let mut text: String = (0..random.usize(1..=9)).map(|_| random.digit(10)).collect();
-            if random.bool() {
-                text.push('.');
-                text.extend((0..random.usize(1..=9)).map(|_| random.digit(10)));
-            }
-            text
-        };
         let (mut read, mut refused) = (0, 0);
         for _ in 0..400_000 {
-            let mut text = format!("{}\",\"{}\"]", number(&mut random), number(&mut random)).into_bytes();
+            let mut text = format!("[\"{}\",\"{}\"]", number(&mut random), number(&mut random)).into_bytes();
             for _ in 0..random.usize(..=2) {
                 let at = random.usize(..text.len());
                 text[at] = b"0123456789..--e+\",] "[random.usize(..20)];
@@ -550,13 +520,20 @@ mod tests {
             // Near the end of the text, and far from it.
             text.resize(text.len() + random.usize(..90), b'x');
             let scales = [random.u8(..=17), random.u8(..=17)];
-            match pair(&text, 0, COMMA, scales) {
-                Some(found) => {
+            let mut row = None;
+            let (end, last) = rows(&text, 0, scales, |price, qty| row.replace([price, qty]).is_none());
+            let shown = String::from_utf8_lossy(&text);
+            match row {
+                Some(numbers) => {
                     read += 1;
-                    let text = String::from_utf8_lossy(&text);
-                    assert_eq!(Some(found), plain(text.as_bytes(), scales), "{text} at {scales:?}");
+                    let (judged, quote) = plain(&text[2..], scales).unwrap_or_else(|| panic!("{shown} at {scales:?}"));
+                    assert_eq!((numbers, last, text[end - 1]), (judged, true, b']'), "{shown} at {scales:?}");
+                    assert!(end >= 2 + quote + 2, "{shown}");
                 }
-                None => refused += 1,
+                None => {
+                    refused += 1;
+                    assert_eq!((end, last), (0, false), "{shown}");
+                }
             }
         }
         assert!(read > 40_000 && refused > 40_000, "{read} read, {refused} refused");
@@ -573,7 +550,7 @@ mod tests {
     }
 
     #[test]
-    fn short_and_bare_pairs_are_what_the_plain_way_reads() {
+    fn pairs_are_what_the_plain_way_reads() {
         if !available() {
             return;
         }
@@ -581,16 +558,8 @@ mod tests {
         let text = br#"{"price":0.5666,"qty":4831.75496356}],"asks":["#;
         assert_eq!(bare_pair(text, 9, QTY, [4, 8]), Some(([5_666, 483_175_496_356], 35)));
         assert_eq!(bare_pair(text, 9, QTY, [3, 8]), None, "a digit is beyond the scale");
-        assert_eq!(short_pair(br#"["buy","0.82063","0.014210"]]"#, 8, COMMA, [5, 6]), Some(([82_063, 14_210], 26)));
+        assert_eq!(pair(br#"["buy","0.82063","0.014210"]]"#, 8, COMMA, [5, 6]), Some(([82_063, 14_210], 26)));
         let mut random = fastrand::Rng::with_seed(4);
-        let number = |random: &mut fastrand::Rng| {
-            let mut text: String = (0..random.usize(1..=9)).map(|_| random.digit(10)).collect();
-            if random.bool() {
-                text.push('.');
-                text.extend((0..random.usize(1..=9)).map(|_| random.digit(10)));
-            }
-            text
-        };
         let (mut read, mut refused) = ([0; 2], 0);
         for _ in 0..400_000 {
             let quoted = random.bool();
@@ -602,7 +571,7 @@ mod tests {
             }
             text.resize(text.len() + random.usize(..60), b'x');
             let scales = [random.u8(..=17), random.u8(..=17)];
-            let found = if quoted { short_pair(&text, 0, COMMA, scales) } else { bare_pair(&text, 0, QTY, scales) };
+            let found = if quoted { pair(&text, 0, COMMA, scales) } else { bare_pair(&text, 0, QTY, scales) };
             let Some(found) = found else {
                 refused += 1;
                 continue;

@@ -314,7 +314,7 @@ fn on_usual_update(frame: &[u8], routes: &Routes, times: &mut IsoTimes, out: &mu
         if !is_bid && !c.eat_text(b"[\"sell\",") {
             return None;
         }
-        let [price, qty] = c.plain_short_pair(BETWEEN, [route.price_scale, route.amount_scale])?;
+        let [price, qty] = c.plain_pair(BETWEEN, [route.price_scale, route.amount_scale])?;
         left = left.checked_sub(1)?;
         if is_bid {
             out.push_level(Level { price, qty });
