@@ -1,5 +1,5 @@
-//! From the socket to the callback nothing is allocated in steady state, and over TLS at most what rustls 0.23 takes:
-//! one allocation for each record. In a file of its own, because it brings an allocator.
+//! From the socket to the callback nothing is allocated in steady state, in the clear and over TLS. In a file of its
+//! own, because it brings an allocator.
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used)] // Helpers of tests, which clippy does not take for tests.
 

@@ -1,47 +1,15 @@
 //! Reading JSON, updating a side and recording a time allocate nothing once the buffers have grown. In a file of its own, because it brings an allocator.
 
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    cell::Cell,
-};
+#[allow(unreachable_pub, dead_code)]
+mod counting;
+
+use counting::allocations;
 use wirebook::{
     book::side::{BookSide, Side},
     decimal,
     json::{Cursor, DocParser},
     metrics::{Counter, Metrics, Stage},
 };
-
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-fn count() {
-    // The allocator is called while a thread ends, too, when the counter is gone.
-    let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
-}
-
-// SAFETY: every call goes on to the system's allocator unchanged.
-#[allow(unsafe_code)]
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 const DEPTH: &[u8] = br#"{"e":"depthUpdate","E":1633998523964,"s":"NKNUSDT","U":499869750,"u":499869752,"b":[["0.35210000","672.00000000"],["0.35190000","0.00000000"]],"a":[["0.35260000","3199.00000000"]]}"#;
 const FLOATS: &[u8] =
@@ -84,12 +52,12 @@ fn reading_allocates_nothing() {
         assert!(Cursor::new(b"[[1,2}").skip().is_err());
     };
     round(0);
-    let before = ALLOCATIONS.get();
+    let before = allocations();
     for price in 0..1000 {
         round(price);
     }
-    assert_eq!(ALLOCATIONS.get() - before, 0);
+    assert_eq!(allocations() - before, 0);
     // The counter counts.
     drop(std::hint::black_box(Box::new(1)));
-    assert_eq!(ALLOCATIONS.get() - before, 1);
+    assert_eq!(allocations() - before, 1);
 }

@@ -44,6 +44,28 @@ fn recordings() -> Option<PathBuf> {
     None
 }
 
+/// Best bid and ask, as tardis calls them.
+fn same_quote(ours: &Value, expected: &Value) {
+    for (our_name, name) in
+        [("bid", "bidPrice"), ("bidVolume", "bidAmount"), ("ask", "askPrice"), ("askVolume", "askAmount")]
+    {
+        same(&ours[our_name], &expected[name], name);
+    }
+}
+
+/// A book message, whole or not, level by level.
+fn same_book(ours: &Value, expected: &Value) {
+    assert_eq!((&ours["type"], &ours["snapshot"]), (&json!("book"), &expected["isSnapshot"]));
+    for side in ["bids", "asks"] {
+        let (ours, expected) = (ours[side].as_array().unwrap(), expected[side].as_array().unwrap());
+        assert_eq!(ours.len(), expected.len());
+        for (ours, expected) in ours.iter().zip(expected) {
+            same(&ours[0], &expected["price"], "price");
+            same(&ours[1], &expected["amount"], "amount");
+        }
+    }
+}
+
 /// The other projects keep numbers as doubles; ours are exact and have to round to the same ones.
 fn same(ours: &Value, theirs: &Value, what: &str) {
     let ours: f64 = ours.as_str().unwrap_or_else(|| panic!("{what}: {ours}")).parse().unwrap();
@@ -96,23 +118,9 @@ fn every_message_of_tardis_gives_its_events() {
                 assert_eq!(ours["type"], "bidask");
                 // tardis puts its own receive time where the venue gives none.
                 assert!(ours.get("timestamp").is_none());
-                for (our_name, name) in
-                    [("bid", "bidPrice"), ("bidVolume", "bidAmount"), ("ask", "askPrice"), ("askVolume", "askAmount")]
-                {
-                    same(&ours[our_name], &expected[name], name);
-                }
+                same_quote(ours, expected);
             }
-            "book_change" => {
-                assert_eq!((&ours["type"], &ours["snapshot"]), (&json!("book"), &expected["isSnapshot"]));
-                for side in ["bids", "asks"] {
-                    let (ours, expected) = (ours[side].as_array().unwrap(), expected[side].as_array().unwrap());
-                    assert_eq!(ours.len(), expected.len());
-                    for (ours, expected) in ours.iter().zip(expected) {
-                        same(&ours[0], &expected["price"], "price");
-                        same(&ours[1], &expected["amount"], "amount");
-                    }
-                }
-            }
+            "book_change" => same_book(ours, expected),
             other => panic!("{other} is not compared"),
         }
     }
@@ -246,28 +254,8 @@ fn against_tardis(venue: &str, skip: impl Fn(&Value) -> bool) -> usize {
                     same(&ours["price"], &expected["price"], "price");
                     same(&ours["amount"], &expected["amount"], "amount");
                 }
-                "book_ticker" => {
-                    let names = [
-                        ("bid", "bidPrice"),
-                        ("bidVolume", "bidAmount"),
-                        ("ask", "askPrice"),
-                        ("askVolume", "askAmount"),
-                    ];
-                    for (our_name, name) in names {
-                        same(&ours[our_name], &expected[name], name);
-                    }
-                }
-                "book_change" => {
-                    assert_eq!((&ours["type"], &ours["snapshot"]), (&json!("book"), &expected["isSnapshot"]));
-                    for side in ["bids", "asks"] {
-                        let (ours, expected) = (ours[side].as_array().unwrap(), expected[side].as_array().unwrap());
-                        assert_eq!(ours.len(), expected.len());
-                        for (ours, expected) in ours.iter().zip(expected) {
-                            same(&ours[0], &expected["price"], "price");
-                            same(&ours[1], &expected["amount"], "amount");
-                        }
-                    }
-                }
+                "book_ticker" => same_quote(ours, expected),
+                "book_change" => same_book(ours, expected),
                 other => panic!("{other} is not compared"),
             }
         }
