@@ -360,16 +360,17 @@ impl Span {
 }
 
 impl DecodeError {
-    /// The error for a JSON error on `route`, whose present scales are given: a finer number asks for finer scales.
+    /// The error for a JSON error in a message, on the route as far as it is known: a finer number asks for finer scales
+    /// than those of the route.
     #[cold]
-    pub(crate) fn of_json(error: JsonError, route: RouteId, price_scale: u8, amount_scale: u8) -> DecodeError {
-        match error.finer() {
-            Some((price, amount)) => DecodeError::Finer {
-                route,
-                price_scale: price.unwrap_or(0).max(price_scale),
-                amount_scale: amount.unwrap_or(0).max(amount_scale),
+    pub(crate) fn of_json(error: JsonError, found: Option<(RouteId, &Route)>) -> DecodeError {
+        match (found, error.finer()) {
+            (Some((id, route)), Some((price, amount))) => DecodeError::Finer {
+                route: id,
+                price_scale: price.unwrap_or(0).max(route.price_scale),
+                amount_scale: amount.unwrap_or(0).max(route.amount_scale),
             },
-            None => DecodeError::Malformed { route: Some(route), error },
+            _ => DecodeError::Malformed { route: found.map(|(id, _)| id), error },
         }
     }
 }

@@ -2,8 +2,11 @@
 
 use crate::book::Level;
 use crate::decimal::{DecimalError, Fixed};
-use crate::json::{Cursor, JsonError, JsonErrorKind};
-use crate::model::Wall;
+use crate::error::{Error, ErrorKind};
+use crate::json::{Cursor, JsonError, JsonErrorKind, Node};
+use crate::market::Market;
+use crate::model::{Timeframe, Wall};
+use crate::venue::Profile;
 
 /// A number at the scale of its market; at its own where it is finer.
 #[inline]
@@ -30,6 +33,37 @@ pub(super) fn statistic(c: &mut Cursor<'_>) -> Result<Option<Fixed>, JsonError> 
 /// A venue's text, bounded.
 pub(super) fn cut(text: &str) -> String {
     text.chars().take(200).collect()
+}
+
+/// A REST answer that is no JSON, or not what it should be.
+pub(super) fn unreadable(error: JsonError) -> Error {
+    Error::new(ErrorKind::BadResponse, format!("cannot read the answer: {error}"))
+}
+
+/// No REST snapshot is ever joined to a stream that brings its own.
+pub(super) fn snapshots_on_stream() -> Error {
+    Error::new(ErrorKind::NotSupported, "snapshots come on the stream")
+}
+
+/// What the venue has in place of candles of this interval.
+pub(super) fn no_candles(profile: &Profile, timeframe: Timeframe) -> Error {
+    let known: Vec<_> = profile.timeframes.iter().map(|t| t.as_str()).collect();
+    let text = format!("has no candles of {timeframe}; it has {}", known.join(", "));
+    Error::new(ErrorKind::NotSupported, text).at(profile.id)
+}
+
+/// The markets of a list of `what`. One row that cannot be read must not hide the others; none at all is an error.
+pub(super) fn readable(rows: impl Iterator<Item = Option<Market>>, what: &str) -> Result<Vec<Market>, Error> {
+    let list: Vec<Market> = rows.flatten().collect();
+    if list.is_empty() {
+        return Err(Error::new(ErrorKind::BadResponse, format!("the list of {what} holds no readable market")));
+    }
+    Ok(list)
+}
+
+/// A limit or a step. Zero, or nothing, stands for none.
+pub(super) fn limit(row: Node<'_>, key: &str) -> Option<Fixed> {
+    row.get(key).and_then(|node| node.fixed().ok()).filter(|number| !number.is_zero())
 }
 
 /// Reads `"2021-04-17T16:43:40.217224Z"`. `None` for a time that the venue did not have: some messages of Coinbase carry
@@ -258,7 +292,7 @@ pub(super) fn judge_usual_reader(
         let mut damaged = frame.as_bytes().to_vec();
         for _ in 0..random.usize(1..=2) {
             let at = random.usize(..damaged.len());
-            let byte = b"0123456789.\"[]{},:-eE buyZT"[random.usize(..27)];
+            let byte = b"0123456789.\"[]{},:-eE buyZTaAB"[random.usize(..30)];
             match random.u8(..3) {
                 0 => damaged[at] = byte,
                 1 => damaged.insert(at, byte),

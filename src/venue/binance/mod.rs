@@ -12,7 +12,7 @@ mod tests;
 
 use self::rest::{markets, percent_encoded, refusal};
 use self::streams::{event_name, on_data, on_usual_data, on_whole_book};
-use super::shared::cut;
+use super::shared::{cut, no_candles, unreadable};
 use super::{
     Act, Answer, AnswerError, Ask, Channel, DecodeError, Decoded, Item, MessageLimit, Method, PingRule, Profile, Reply,
     Request, RestLimit, Route, RouteId, Routes, Venue,
@@ -152,9 +152,7 @@ impl Venue for Binance {
             Channel::BidAsk => out.push_str("@bookTicker"),
             Channel::Candles(timeframe) => {
                 if !self.variant.profile.timeframes.contains(&timeframe) {
-                    let known: Vec<_> = self.variant.profile.timeframes.iter().map(|t| t.as_str()).collect();
-                    let has = format!("it has {}", known.join(", "));
-                    return Err(self.unsupported(&format!("candles of {timeframe}"), &has));
+                    return Err(no_candles(self.variant.profile, timeframe));
                 }
                 out.push_str("@kline_");
                 out.push_str(timeframe.as_str());
@@ -306,9 +304,7 @@ impl Venue for Binance {
         if reply.status != 200 {
             return Err(AnswerError::Refused(refusal(reply).at(id)));
         }
-        let unreadable = |error: JsonError| {
-            AnswerError::Refused(Error::new(ErrorKind::BadResponse, format!("cannot read the answer: {error}")).at(id))
-        };
+        let unreadable = |error: JsonError| AnswerError::Refused(unreadable(error).at(id));
         match ask {
             Ask::Markets | Ask::MoreMarkets(_) => {
                 let doc = self.doc.parse(reply.body).map_err(unreadable)?;
@@ -319,12 +315,10 @@ impl Venue for Binance {
                 let mut c = Cursor::new(reply.body);
                 match on_whole_book(&mut c, RouteId(0), route, Some(limit), out).and_then(|()| c.finish()) {
                     Ok(()) => Ok(Answer::Snapshot),
-                    Err(error) => {
-                        match DecodeError::of_json(error, RouteId(0), route.price_scale, route.amount_scale) {
-                            DecodeError::Malformed { error, .. } => Err(unreadable(error)),
-                            finer => Err(AnswerError::Decode(finer)),
-                        }
-                    }
+                    Err(error) => match DecodeError::of_json(error, Some((RouteId(0), route))) {
+                        DecodeError::Malformed { error, .. } => Err(unreadable(error)),
+                        finer => Err(AnswerError::Decode(finer)),
+                    },
                 }
             }
             Ask::Status => {
@@ -399,10 +393,7 @@ impl Binance {
         match (finished, found) {
             (Ok(()), _) if done => Ok(()),
             (Ok(()), _) => self.on_other(frame, wrapped, data, routes, out),
-            (Err(error), Some((id, route))) => {
-                Err(DecodeError::of_json(error, id, route.price_scale, route.amount_scale))
-            }
-            (Err(error), None) => Err(DecodeError::Malformed { route: None, error }),
+            (Err(error), _) => Err(DecodeError::of_json(error, found)),
         }
     }
 
@@ -479,7 +470,6 @@ impl Binance {
             return Ok(());
         };
         let mut c = Cursor::new(frame);
-        on_data(&mut c, frame, id, route, out)
-            .map_err(|error| DecodeError::of_json(error, id, route.price_scale, route.amount_scale))
+        on_data(&mut c, frame, id, route, out).map_err(|error| DecodeError::of_json(error, Some((id, route))))
     }
 }

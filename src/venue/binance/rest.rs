@@ -1,12 +1,11 @@
 //! Markets and refusals, as REST spells them.
 
-use crate::decimal::Fixed;
 use crate::error::{Error, ErrorKind};
 use crate::json::{Cursor, Doc, Node};
 use crate::market::{Limits, Market, MarketKind};
 use crate::model::{MarketId, VenueId};
 use crate::venue::Reply;
-use crate::venue::shared::cut;
+use crate::venue::shared::{cut, limit, readable};
 
 /// The row of a market in `exchangeInfo` (cut): `{"symbol":"ETHBTC","status":"TRADING","baseAsset":"ETH",
 /// "quoteAsset":"BTC","quotePrecision":8,"baseAssetPrecision":8,"filters":[{"filterType":"PRICE_FILTER",
@@ -17,12 +16,7 @@ pub(super) fn markets(doc: &Doc<'_>) -> Result<Vec<Market>, Error> {
     let Some(rows) = doc.root().get("symbols") else {
         return Err(Error::new(ErrorKind::BadResponse, "the list of markets has no member \"symbols\""));
     };
-    // One row that cannot be read must not hide the others; none at all is an error.
-    let list: Vec<Market> = rows.iter().filter_map(market).collect();
-    if list.is_empty() {
-        return Err(Error::new(ErrorKind::BadResponse, "the list of markets holds no readable market"));
-    }
-    Ok(list)
+    readable(rows.iter().map(market), "markets")
 }
 
 fn market(row: Node<'_>) -> Option<Market> {
@@ -33,9 +27,7 @@ fn market(row: Node<'_>) -> Option<Market> {
     let (mut price_limits, mut amount_limits, mut cost_limits) =
         (Limits::default(), Limits::default(), Limits::default());
     for filter in row.get("filters").into_iter().flat_map(|filters| filters.iter()) {
-        let number = |key: &str| -> Option<Fixed> {
-            filter.get(key).and_then(|node| node.fixed().ok()).filter(|number| !number.is_zero())
-        };
+        let number = |key: &str| limit(filter, key);
         match filter.get("filterType").and_then(|node| node.str().ok()) {
             Some("PRICE_FILTER") => {
                 price_tick = number("tickSize");

@@ -10,10 +10,10 @@ mod tests;
 
 use self::rest::{markets, refusal};
 use super::routes::Name;
-use super::shared::{IsoTimes, LevelReader, cut, statistic};
+use super::shared::{IsoTimes, LevelReader, cut, snapshots_on_stream, statistic, unreadable};
 use super::{
     Act, Answer, AnswerError, Ask, BookKind, Channel, DecodeError, Decoded, Item, MessageLimit, Method, PingRule,
-    Profile, Reply, Request, RestLimit, Route, RouteId, Routes, Venue,
+    Profile, Reply, Request, RestLimit, Route, Routes, Venue,
 };
 use crate::book::{Level, Rule};
 use crate::error::{Error, ErrorKind};
@@ -179,9 +179,7 @@ impl Venue for CoinbasePro {
             Ask::Markets | Ask::MoreMarkets(_) => "/products",
             // The venue's clock: it answers while the venue lives.
             Ask::Status => "/time",
-            Ask::Snapshot { .. } => {
-                return Err(Error::new(ErrorKind::NotSupported, "snapshots come on the stream").at(COINBASEPRO.id));
-            }
+            Ask::Snapshot { .. } => return Err(snapshots_on_stream().at(COINBASEPRO.id)),
         };
         Ok(Request { method: Method::Get, target: target.to_owned(), weight: 1 })
     }
@@ -200,13 +198,11 @@ impl Venue for CoinbasePro {
         }
         match ask {
             Ask::Markets | Ask::MoreMarkets(_) => {
-                let doc = self.doc.parse(reply.body).map_err(|error| {
-                    refused(Error::new(ErrorKind::BadResponse, format!("cannot read the answer: {error}")))
-                })?;
+                let doc = self.doc.parse(reply.body).map_err(|error| refused(unreadable(error)))?;
                 markets(&doc).map(Answer::Markets).map_err(refused)
             }
             Ask::Status => Ok(Answer::Status(Status { status: Health::Ok, updated: now, emulated: true })),
-            Ask::Snapshot { .. } => Err(refused(Error::new(ErrorKind::NotSupported, "snapshots come on the stream"))),
+            Ask::Snapshot { .. } => Err(refused(snapshots_on_stream())),
         }
     }
 }
@@ -246,21 +242,12 @@ fn find_member<'f>(frame: &'f [u8], name: &[u8]) -> Result<&'f [u8], JsonError> 
     value.ok_or_else(|| start.missing())
 }
 
-/// The error of a message, on the route as far as it is known.
-#[cold]
-fn failed(error: JsonError, found: Option<(RouteId, &Route)>) -> DecodeError {
-    match found {
-        Some((id, route)) => DecodeError::of_json(error, id, route.price_scale, route.amount_scale),
-        None => DecodeError::Malformed { route: None, error },
-    }
-}
-
 /// `{"type":"snapshot","product_id":"SKL-GBP","asks":[["0.5762","2865.9"]],"bids":[]}`, with a `time` since 2022, and
 /// `{"type":"l2update","product_id":"YFI-BTC","changes":[["buy","0.82063","0.014210"]],
 /// "time":"2021-04-17T16:43:40.217224Z"}`: absolute amounts, zero deletes.
 #[inline]
 fn on_level2(frame: &[u8], routes: &Routes, times: &mut IsoTimes, out: &mut Decoded) -> Result<(), DecodeError> {
-    let found = routes.find_pair(b"level2", product_of(frame).map_err(|error| failed(error, None))?);
+    let found = routes.find_pair(b"level2", product_of(frame).map_err(|error| DecodeError::of_json(error, None))?);
     let Some((id, route)) = found else {
         out.items.push(Item::Unrouted);
         return Ok(());
@@ -280,11 +267,11 @@ fn on_level2(frame: &[u8], routes: &Routes, times: &mut IsoTimes, out: &mut Deco
         }
         Ok(())
     });
-    read.and_then(|()| c.finish()).map_err(|error| failed(error, found))?;
+    read.and_then(|()| c.finish()).map_err(|error| DecodeError::of_json(error, found))?;
     let (kind, (bids, asks)) = match (changes, bids, asks) {
         (Some(sides), None, None) => (BookKind::Delta, sides),
         (None, Some(bids), Some(asks)) => (BookKind::Snapshot { bids_cut: false, asks_cut: false }, (bids, asks)),
-        _ => return Err(failed(Cursor::new(frame).missing(), found)),
+        _ => return Err(DecodeError::of_json(Cursor::new(frame).missing(), found)),
     };
     let (first, last, prev, checksum) = (0, 0, None, None);
     out.items.push(Item::Book { route: id, kind, first, last, prev, venue_time, bids, asks, rejected, checksum });
@@ -406,13 +393,13 @@ fn on_match(frame: &[u8], routes: &Routes, times: &mut IsoTimes, out: &mut Decod
         }
         Ok(())
     });
-    read.and_then(|()| c.finish()).map_err(|error| failed(error, found))?;
+    read.and_then(|()| c.finish()).map_err(|error| DecodeError::of_json(error, found))?;
     let Some((route, _)) = found else {
         out.items.push(Item::Unrouted);
         return Ok(());
     };
     let (Some(id), Some(price), Some(amount)) = (id, price, amount) else {
-        return Err(failed(Cursor::new(frame).missing(), found));
+        return Err(DecodeError::of_json(Cursor::new(frame).missing(), found));
     };
     let trades = out.add_trade(Trade { id, venue_time, price, amount, side });
     out.items.push(Item::Trades { route, trades });
@@ -451,13 +438,13 @@ fn on_ticker(frame: &[u8], routes: &Routes, times: &mut IsoTimes, out: &mut Deco
         *field = statistic(c)?;
         Ok(())
     });
-    read.and_then(|()| c.finish()).map_err(|error| failed(error, found))?;
+    read.and_then(|()| c.finish()).map_err(|error| DecodeError::of_json(error, found))?;
     let Some((route, _)) = found else {
         out.items.push(Item::Unrouted);
         return Ok(());
     };
     if ticker.last.is_none() {
-        return Err(failed(Cursor::new(frame).missing(), found));
+        return Err(DecodeError::of_json(Cursor::new(frame).missing(), found));
     }
     let row = out.add_ticker(ticker);
     out.items.push(Item::Ticker { route, row, symbol: None });
@@ -478,7 +465,7 @@ fn on_subscriptions(frame: &[u8], out: &mut Decoded) -> Result<(), DecodeError> 
         }),
         _ => c.skip(),
     });
-    read.map_err(|error| failed(error, None))?;
+    read.map_err(|error| DecodeError::of_json(error, None))?;
     out.items.push(Item::Subscribed(topics.into()));
     Ok(())
 }
@@ -495,7 +482,7 @@ fn on_error(frame: &[u8], out: &mut Decoded) -> Result<(), DecodeError> {
         }
         Ok(())
     });
-    read.map_err(|error| failed(error, None))?;
+    read.map_err(|error| DecodeError::of_json(error, None))?;
     let text = if reason.is_empty() { cut(message) } else { cut(&format!("{message}: {reason}")) };
     match reason.split_once(" is not a valid product") {
         Some((product, _)) => {

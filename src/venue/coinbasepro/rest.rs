@@ -1,30 +1,22 @@
 //! Markets and refusals, as REST spells them.
 
-use crate::decimal::Fixed;
 use crate::error::{Error, ErrorKind};
 use crate::json::{Cursor, Doc, Node};
 use crate::market::{Limits, Market, MarketKind};
 use crate::model::{MarketId, VenueId};
 use crate::venue::Reply;
-use crate::venue::shared::cut;
+use crate::venue::shared::{cut, limit, readable};
 
 /// `[{"id":"BTC-USD","base_currency":"BTC","quote_currency":"USD","base_min_size":"0.0001","base_max_size":"280",
 /// "quote_increment":"0.01","base_increment":"0.00000001","min_market_funds":"5","status":"online"}]`; without the
 /// sizes since 2022.
 pub(super) fn markets(doc: &Doc<'_>) -> Result<Vec<Market>, Error> {
-    // One row that cannot be read must not hide the others; none at all is an error.
-    let list: Vec<Market> = doc.root().iter().filter_map(market).collect();
-    if list.is_empty() {
-        return Err(Error::new(ErrorKind::BadResponse, "the list of products holds no readable market"));
-    }
-    Ok(list)
+    readable(doc.root().iter().map(market), "products")
 }
 
 fn market(row: Node<'_>) -> Option<Market> {
     let text = |key: &str| row.get(key).and_then(|node| node.str().ok());
-    let number = |key: &str| -> Option<Fixed> {
-        row.get(key).and_then(|node| node.fixed().ok()).filter(|number| !number.is_zero())
-    };
+    let number = |key: &str| limit(row, key);
     let venue_symbol = text("id")?;
     // The id, since a product for auctions has the currencies of another one.
     let (base, quote) = venue_symbol.split_once('-')?;

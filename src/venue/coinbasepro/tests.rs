@@ -3,6 +3,7 @@
 use super::*;
 use crate::book::Level;
 use crate::decimal::Fixed;
+use crate::venue::RouteId;
 use crate::venue::shared::judge_usual_reader;
 
 fn adapter() -> CoinbasePro {

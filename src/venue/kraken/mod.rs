@@ -12,7 +12,7 @@ mod v1;
 mod v2;
 
 use self::rest::{markets, refusal, status, v2_symbol};
-use super::shared::IsoTimes;
+use super::shared::{IsoTimes, no_candles, snapshots_on_stream, unreadable};
 use super::{
     Act, Answer, AnswerError, Ask, Channel, DecodeError, Decoded, MessageLimit, Method, PingRule, Profile, Reply,
     Request, RestLimit, Route, RouteId, Routes, Venue,
@@ -83,10 +83,7 @@ impl Venue for Kraken {
             Channel::Candles(timeframe) if KRAKEN.timeframes.contains(&timeframe) => {
                 format!("ohlc-{}:{symbol}", timeframe.seconds() / 60)
             }
-            Channel::Candles(timeframe) => {
-                let known: Vec<_> = KRAKEN.timeframes.iter().map(|t| t.as_str()).collect();
-                return unsupported(&format!("has no candles of {timeframe}; it has {}", known.join(", ")));
-            }
+            Channel::Candles(timeframe) => return Err(no_candles(&KRAKEN, timeframe)),
             Channel::AggTrades => return unsupported("has no stream of aggregated trades; watch trades"),
             Channel::AllTickers => return unsupported("has no stream of all tickers; name the symbols"),
             Channel::AllBidsAsks => return unsupported("has no stream of all bids and asks; name the symbols"),
@@ -173,9 +170,7 @@ impl Venue for Kraken {
         let target = match ask {
             Ask::Markets | Ask::MoreMarkets(_) => "/0/public/AssetPairs",
             Ask::Status => "/0/public/SystemStatus",
-            Ask::Snapshot { .. } => {
-                return Err(Error::new(ErrorKind::NotSupported, "snapshots come on the stream").at(KRAKEN.id));
-            }
+            Ask::Snapshot { .. } => return Err(snapshots_on_stream().at(KRAKEN.id)),
         };
         Ok(Request { method: Method::Get, target: target.to_owned(), weight: 1 })
     }
@@ -195,17 +190,14 @@ impl Venue for Kraken {
                 format!("HTTP status {}", reply.status),
             )));
         }
-        let doc = self
-            .doc
-            .parse(reply.body)
-            .map_err(|error| refused(Error::new(ErrorKind::BadResponse, format!("cannot read the answer: {error}"))))?;
+        let doc = self.doc.parse(reply.body).map_err(|error| refused(unreadable(error)))?;
         if let Some(error) = refusal(&doc) {
             return Err(refused(error));
         }
         match ask {
             Ask::Markets | Ask::MoreMarkets(_) => markets(&doc).map(Answer::Markets).map_err(refused),
             Ask::Status => Ok(Answer::Status(status(&doc, now))),
-            Ask::Snapshot { .. } => Err(refused(Error::new(ErrorKind::NotSupported, "snapshots come on the stream"))),
+            Ask::Snapshot { .. } => Err(refused(snapshots_on_stream())),
         }
     }
 }
@@ -216,15 +208,6 @@ fn book_topic(symbol: &str, depth: u16) -> String {
 
 fn timeframe_of(minutes: u32) -> Option<Timeframe> {
     KRAKEN.timeframes.iter().find(|timeframe| timeframe.seconds() == minutes * 60).copied()
-}
-
-/// The error of a message, on the route as far as it is known.
-#[cold]
-fn failed(error: JsonError, found: Option<(RouteId, &Route)>) -> DecodeError {
-    match found {
-        Some((id, route)) => DecodeError::of_json(error, id, route.price_scale, route.amount_scale),
-        None => DecodeError::Malformed { route: None, error },
-    }
 }
 
 /// A subscription as a client wrote it, in either version.

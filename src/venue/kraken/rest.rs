@@ -5,7 +5,7 @@ use crate::error::{Error, ErrorKind};
 use crate::json::{Doc, Node};
 use crate::market::{Limits, Market, MarketKind};
 use crate::model::{Health, MarketId, Status, VenueId, Wall};
-use crate::venue::shared::cut;
+use crate::venue::shared::{cut, limit, readable};
 
 /// `{"error":[],"result":{"XXBTZUSD":{"altname":"XBTUSD","wsname":"XBT/USD","base":"XXBT","quote":"ZUSD",
 /// "pair_decimals":1,"lot_decimals":8,"ordermin":"0.0001","costmin":"0.5","tick_size":"0.1","status":"online"}}}`; the
@@ -14,19 +14,12 @@ pub(super) fn markets(doc: &Doc<'_>) -> Result<Vec<Market>, Error> {
     let Some(rows) = doc.root().get("result") else {
         return Err(Error::new(ErrorKind::BadResponse, "the list of pairs has no member \"result\""));
     };
-    // One row that cannot be read must not hide the others; none at all is an error.
-    let list: Vec<Market> = rows.entries().filter_map(|(_, row)| market(row)).collect();
-    if list.is_empty() {
-        return Err(Error::new(ErrorKind::BadResponse, "the list of pairs holds no readable market"));
-    }
-    Ok(list)
+    readable(rows.entries().map(|(_, row)| market(row)), "pairs")
 }
 
 fn market(row: Node<'_>) -> Option<Market> {
     let text = |key: &str| row.get(key).and_then(|node| node.str().ok());
-    let number = |key: &str| -> Option<Fixed> {
-        row.get(key).and_then(|node| node.fixed().ok()).filter(|number| !number.is_zero())
-    };
+    let number = |key: &str| limit(row, key);
     let decimals = |key: &str| row.get(key).and_then(|node| node.u64().ok()).map(|n| n.min(18) as u8);
     let venue_symbol = text("wsname")?;
     let (base, quote) = (code(text("base")?), code(text("quote")?));

@@ -1,7 +1,7 @@
 //! Version 1: arrays, numbers as strings, `[channelID, payload, channelName, pair]`. Frames are from captures of April
 //! 2021.
 
-use super::{Channel, DecodeError, Decoded, RouteId, Routes, book_topic, failed};
+use super::{Channel, DecodeError, Decoded, RouteId, Routes, book_topic};
 use crate::book::Expected;
 use crate::book::checksum::Scales;
 use crate::json::{Cursor, JsonError, Kind};
@@ -13,7 +13,9 @@ use crate::venue::{BookKind, Item, Route};
 /// The channel and the pair stand at the end, and the numbers before can only be read when they are known.
 #[inline]
 pub(super) fn on_data(frame: &[u8], routes: &Routes, out: &mut Decoded) -> Result<(), DecodeError> {
-    let Some((channel, pair)) = name_of(frame) else { return Err(failed(Cursor::new(frame).missing(), None)) };
+    let Some((channel, pair)) = name_of(frame) else {
+        return Err(DecodeError::of_json(Cursor::new(frame).missing(), None));
+    };
     // The depth is no part of the topic as it is looked up.
     let channel = if channel.starts_with(b"book-") { b"book" } else { channel };
     let Some((id, route)) = routes.find_pair(channel, pair) else {
@@ -21,7 +23,9 @@ pub(super) fn on_data(frame: &[u8], routes: &Routes, out: &mut Decoded) -> Resul
         return Ok(());
     };
     let mut c = Cursor::new(frame);
-    read(&mut c, frame, id, route, out).and_then(|()| c.finish()).map_err(|error| failed(error, Some((id, route))))
+    read(&mut c, frame, id, route, out)
+        .and_then(|()| c.finish())
+        .map_err(|error| DecodeError::of_json(error, Some((id, route))))
 }
 
 fn read(c: &mut Cursor<'_>, frame: &[u8], id: RouteId, route: &Route, out: &mut Decoded) -> Result<(), JsonError> {

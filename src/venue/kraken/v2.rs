@@ -1,6 +1,6 @@
 //! Version 2: objects, numbers without quotes. Frames are from Kraken's documentation of 2025.
 
-use super::{Channel, DecodeError, Decoded, KRAKEN, RouteId, Routes, failed, rest};
+use super::{Channel, DecodeError, Decoded, KRAKEN, RouteId, Routes, rest};
 use crate::book::checksum::Scales;
 use crate::book::{Expected, Level};
 use crate::error::Error;
@@ -48,10 +48,10 @@ pub(super) fn on_frame(
         (Ok(()), ..) if done => Ok(()),
         (Ok(()), Some(mut data), Some(is_snapshot)) if !channel.is_empty() => {
             on_data(&mut data, channel, is_snapshot, routes, times, &mut found, out)
-                .map_err(|error| failed(error, found))
+                .map_err(|error| DecodeError::of_json(error, found))
         }
         (Ok(()), ..) => on_other(frame, out),
-        (Err(error), ..) => Err(failed(error, found)),
+        (Err(error), ..) => Err(DecodeError::of_json(error, found)),
     }
 }
 
@@ -483,7 +483,7 @@ fn on_other(frame: &[u8], out: &mut Decoded) -> Result<(), DecodeError> {
         }
         Ok(())
     });
-    read.map_err(|error| failed(error, None))?;
+    read.map_err(|error| DecodeError::of_json(error, None))?;
     let refusal = || Error::new(rest::kind_of(message), cut(message)).at(KRAKEN.id);
     out.items.push(match (event, method, success, id) {
         ("systemStatus", ..) => Item::Status(health_of(status.as_bytes())),

@@ -11,7 +11,7 @@ mod tests;
 use self::rest::{kind_of, markets, refusal, status};
 use super::decoded::Span;
 use super::routes::Name;
-use super::shared::{cut, number, number_if_any, statistic};
+use super::shared::{cut, no_candles, number, number_if_any, snapshots_on_stream, statistic, unreadable};
 use super::{
     Act, Answer, AnswerError, Ask, BookKind, Channel, DecodeError, Decoded, Item, MessageLimit, Method, PingRule,
     Profile, Reply, Request, RestLimit, Route, RouteId, Routes, Venue,
@@ -107,10 +107,7 @@ impl Venue for Okex {
                     out.push_str("candle");
                     out.push_str(name);
                 }
-                None => {
-                    let known: Vec<_> = OKEX.timeframes.iter().map(|t| t.as_str()).collect();
-                    return unsupported(&format!("has no candles of {timeframe}; it has {}", known.join(", ")));
-                }
+                None => return Err(no_candles(&OKEX, timeframe)),
             },
             Channel::AggTrades => return unsupported("has no stream of aggregated trades; watch trades"),
             Channel::AllTickers => return unsupported("has no stream of all tickers; name the symbols"),
@@ -205,9 +202,7 @@ impl Venue for Okex {
             Ask::Markets => list(0)?,
             Ask::MoreMarkets(part) => list(part)?,
             Ask::Status => "/api/v5/system/status".to_owned(),
-            Ask::Snapshot { .. } => {
-                return Err(Error::new(ErrorKind::NotSupported, "snapshots come on the stream").at(OKEX.id));
-            }
+            Ask::Snapshot { .. } => return Err(snapshots_on_stream().at(OKEX.id)),
         };
         Ok(Request { method: Method::Get, target, weight: 1 })
     }
@@ -221,19 +216,17 @@ impl Venue for Okex {
         _: &mut Decoded,
     ) -> Result<Answer, AnswerError> {
         let refused = |error: Error| AnswerError::Refused(error.at(OKEX.id));
-        let unreadable =
-            |error: JsonError| refused(Error::new(ErrorKind::BadResponse, format!("cannot read the answer: {error}")));
         if reply.status != 200 {
             return Err(refused(refusal(reply)));
         }
-        let doc = self.doc.parse(reply.body).map_err(unreadable)?;
+        let doc = self.doc.parse(reply.body).map_err(|error| refused(unreadable(error)))?;
         if doc.get("code").is_none_or(|code| code.str() != Ok("0")) {
             return Err(refused(refusal(reply)));
         }
         match ask {
             Ask::Markets | Ask::MoreMarkets(_) => markets(&doc).map(Answer::Markets).map_err(refused),
             Ask::Status => Ok(Answer::Status(status(&doc, now))),
-            Ask::Snapshot { .. } => Err(refused(Error::new(ErrorKind::NotSupported, "snapshots come on the stream"))),
+            Ask::Snapshot { .. } => Err(refused(snapshots_on_stream())),
         }
     }
 }
@@ -372,8 +365,7 @@ fn on_any_frame(frame: &[u8], routes: &Routes, out: &mut Decoded) -> Result<(), 
             out.items.push(Item::Heartbeat);
             Ok(())
         }
-        (Err(error), Some((id, route))) => Err(DecodeError::of_json(error, id, route.price_scale, route.amount_scale)),
-        (Err(error), None) => Err(DecodeError::Malformed { route: None, error }),
+        (Err(error), _) => Err(DecodeError::of_json(error, found)),
     }
 }
 

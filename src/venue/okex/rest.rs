@@ -1,12 +1,11 @@
 //! Markets, status and refusals, as REST spells them.
 
-use crate::decimal::Fixed;
 use crate::error::{Error, ErrorKind};
 use crate::json::{Cursor, Doc, Node};
 use crate::market::{Limits, Market, MarketKind};
 use crate::model::{Health, MarketId, Status, VenueId, Wall};
 use crate::venue::Reply;
-use crate::venue::shared::cut;
+use crate::venue::shared::{cut, limit, readable};
 
 /// `{"code":"0","data":[{"instType":"SWAP","instId":"BTC-USD-SWAP","uly":"BTC-USD","baseCcy":"","quoteCcy":"",
 /// "settleCcy":"BTC","tickSz":"0.1","lotSz":"1","minSz":"1","maxLmtSz":"100000","expTime":"","state":"live"}]}`
@@ -14,20 +13,12 @@ pub(super) fn markets(doc: &Doc<'_>) -> Result<Vec<Market>, Error> {
     let Some(rows) = doc.root().get("data") else {
         return Err(Error::new(ErrorKind::BadResponse, "the list of instruments has no member \"data\""));
     };
-    // One row that cannot be read must not hide the others; none at all is an error.
-    let list: Vec<Market> = rows.iter().filter_map(market).collect();
-    if list.is_empty() {
-        return Err(Error::new(ErrorKind::BadResponse, "the list of instruments holds no readable market"));
-    }
-    Ok(list)
+    readable(rows.iter().map(market), "instruments")
 }
 
 fn market(row: Node<'_>) -> Option<Market> {
     let text = |key: &str| row.get(key).and_then(|node| node.str().ok()).filter(|text| !text.is_empty());
-    let number = |key: &str| -> Option<Fixed> {
-        let node = row.get(key).filter(|node| !node.is_absent());
-        node.and_then(|node| node.fixed().ok()).filter(|number| !number.is_zero())
-    };
+    let number = |key: &str| limit(row, key);
     let venue_symbol = text("instId")?;
     let kind = match text("instType")? {
         "SPOT" => MarketKind::Spot,
