@@ -248,6 +248,12 @@ impl Fixed {
     }
 }
 
+impl From<Fixed> for rust_decimal::Decimal {
+    fn from(fixed: Fixed) -> rust_decimal::Decimal {
+        rust_decimal::Decimal::new(fixed.mantissa, u32::from(fixed.scale))
+    }
+}
+
 impl PartialEq for Fixed {
     fn eq(&self, other: &Fixed) -> bool {
         self.cmp(other) == Ordering::Equal

@@ -15,6 +15,10 @@ pub enum ErrorKind {
     AuthenticationError,
     /// The key may not do this.
     PermissionDenied,
+    /// The account lacks something that has to be switched on first.
+    AccountNotEnabled,
+    /// The account is locked.
+    AccountSuspended,
     /// An argument is missing.
     ArgumentsRequired,
     /// The request makes no sense, to us or to the venue.
@@ -27,20 +31,38 @@ pub enum ErrorKind {
     StaleHandle,
     /// The operation was refused in the present state of the market.
     OperationRejected,
+    /// Nothing would change. What was wanted is so already.
+    NoChange,
+    /// The margin mode is set already.
+    MarginModeAlreadySet,
+    /// Somebody has to do something by hand at the venue first.
+    ManualInteractionNeeded,
+    /// Not allowed from this place.
+    RestrictedLocation,
     /// The market does not trade now.
     MarketClosed,
+    /// An address for withdrawals is not valid.
+    InvalidAddress,
+    /// An address is still being made.
+    AddressPending,
     /// The funds do not suffice.
     InsufficientFunds,
     /// The order itself is not valid.
     InvalidOrder,
     /// The venue does not know the order.
     OrderNotFound,
+    /// We do not know the order.
+    OrderNotCached,
     /// A post-only order would have taken.
     OrderImmediatelyFillable,
     /// A fill-or-kill order could not be filled.
     OrderNotFillable,
     /// The client order id was used before: the first send arrived.
     DuplicateOrderId,
+    /// The contract cannot be traded by this account.
+    ContractUnavailable,
+    /// A cancellation is on its way already.
+    CancelPending,
     /// The venue failed to carry out a sensible request.
     OperationFailed,
     /// The connection could not be made or was lost.
@@ -61,6 +83,14 @@ pub enum ErrorKind {
     RequestTimeout,
     /// The answer makes no sense.
     BadResponse,
+    /// There is no answer where one should be.
+    NullResponse,
+    /// What was waited for was unwatched.
+    UnsubscribeError,
+    /// The settings of a proxy contradict each other.
+    InvalidProxySettings,
+    /// The user closed the connection.
+    ExchangeClosedByUser,
     /// A limit of our own was reached.
     LimitReached,
     /// The operating system refused something that the engine cannot do without.
@@ -88,10 +118,23 @@ impl ErrorKind {
         use ErrorKind::*;
         match self {
             OperationFailed | NetworkError | DdosProtection | RateLimitExceeded | ExchangeNotAvailable
-            | RequestTimeout | BadResponse => Retry::Backoff,
+            | RequestTimeout | BadResponse | NullResponse | CancelPending => Retry::Backoff,
             InvalidNonce | ChecksumError => Retry::Resync,
-            OnMaintenance | MarketClosed => Retry::Wait,
+            OnMaintenance | MarketClosed | AddressPending => Retry::Wait,
             _ => Retry::Never,
+        }
+    }
+
+    /// The retry class of an answer to an order. Where the venue may have carried it out all the same, it must not be sent
+    /// again. Kinds that say that the venue did not look at it (a ban, too many requests, a clock that is off) are answers.
+    pub fn retry_of_order(self) -> Retry {
+        use ErrorKind::*;
+        match self {
+            OperationFailed | NetworkError | ExchangeNotAvailable | OnMaintenance | RequestTimeout | BadResponse
+            | NullResponse => Retry::Unknown,
+            // The first send arrived.
+            DuplicateOrderId => Retry::Unknown,
+            _ => self.retry(),
         }
     }
 
@@ -149,6 +192,12 @@ impl Error {
     /// Keeps the venue's own error code.
     pub fn with_code(mut self, code: impl fmt::Display) -> Error {
         self.0.code = Some(code.to_string().into_boxed_str());
+        self
+    }
+
+    /// As the answer to an order: see [`ErrorKind::retry_of_order`].
+    pub fn of_order(mut self) -> Error {
+        self.0.retry = self.0.kind.retry_of_order();
         self
     }
 
@@ -231,5 +280,16 @@ mod tests {
         assert_eq!(error.retry(), Retry::Never);
         assert_eq!(ErrorKind::of_http_status(429).retry(), Retry::Backoff);
         assert_eq!(ErrorKind::of_http_status(403).retry(), Retry::Never);
+    }
+
+    #[test]
+    fn an_order_that_may_have_arrived_is_not_sent_again() {
+        let error = |kind| Error::new(kind, "").of_order().retry();
+        for kind in [ErrorKind::RequestTimeout, ErrorKind::NetworkError, ErrorKind::OnMaintenance] {
+            assert_eq!(error(kind), Retry::Unknown);
+        }
+        assert_eq!(error(ErrorKind::DdosProtection), Retry::Backoff);
+        assert_eq!(error(ErrorKind::InvalidNonce), Retry::Resync);
+        assert_eq!(error(ErrorKind::InsufficientFunds), Retry::Never);
     }
 }

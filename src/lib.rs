@@ -33,8 +33,8 @@
 //!
 //! - A book that may be wrong is never shown as good. [`Book::state`](book::Book::state) says whether it can be relied
 //!   on, why, and since when; `best_bid` and its kin answer only for a live book.
-//! - From a readable socket to your callback nothing is allocated in steady state (rustls takes one allocation for each
-//!   TLS record), no lock is taken, and no system call is made but the read.
+//! - From a readable socket to your callback nothing is allocated in steady state, no lock is taken, and no system call
+//!   is made but the read.
 //! - Numbers are exact: an `i64` mantissa with its number of decimals. A digit is never lost silently.
 //! - Everything is bounded: each queue, pool, retry and message size has a named maximum.
 //!
@@ -71,6 +71,7 @@
 //! system's certificate authorities. A venue that is never named is dropped by the linker.
 
 pub mod book;
+pub mod credentials;
 pub mod decimal;
 pub mod engine;
 pub mod error;

@@ -36,6 +36,8 @@ pub struct Market {
     pub symbol: Box<str>,
     /// The venue's own spelling.
     pub venue_symbol: Box<str>,
+    /// The venue's number for it, where requests want that.
+    pub numeric_id: Option<u64>,
     /// Unified code of the base currency.
     pub base: Box<str>,
     /// Unified code of the quote currency.
@@ -60,6 +62,8 @@ pub struct Market {
     pub amount_limits: Limits,
     /// Bounds of price times amount of an order.
     pub cost_limits: Limits,
+    /// What one contract stands for; `None` where amounts count the base currency itself.
+    pub contract_size: Option<Fixed>,
 }
 
 /// All markets of a venue. A market keeps its handle when the list is loaded again; one that vanished turns inactive.
@@ -189,6 +193,7 @@ mod tests {
             id: MarketId { venue: VenueId(0), index: u32::MAX },
             symbol: symbol.into(),
             venue_symbol: symbol.replace('/', "").into(),
+            numeric_id: None,
             base: base.into(),
             quote: quote.into(),
             settle: None,
@@ -201,6 +206,7 @@ mod tests {
             price_limits: Limits::default(),
             amount_limits: Limits::default(),
             cost_limits: Limits::default(),
+            contract_size: None,
         }
     }
 

@@ -22,6 +22,7 @@
 
 use super::{Cursor, DEPTH_MAX, JsonError, JsonErrorKind, Kind, cursor::integer};
 use crate::decimal::{self, DecimalError, Fixed};
+use rust_decimal::Decimal;
 use simd_json::{Buffers, ErrorType, INPUT_PADDING, Node as TapeNode, StaticNode, Tape};
 
 /// Reads messages into buffers that it keeps. One for each connection, or one for all.
@@ -316,6 +317,24 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// A number, bare or in quotes, of up to 28 digits; further ones are rounded. For what venues compute: balances, fees,
+    /// averages.
+    ///
+    /// # Errors
+    /// `Number` with the reason; `Unexpected` for another kind.
+    pub fn big_decimal(self) -> Result<Decimal, JsonError> {
+        match self.tape_node() {
+            TapeNode::Static(StaticNode::I64(value)) => Ok(Decimal::from(*value)),
+            TapeNode::Static(StaticNode::U64(value)) => Ok(Decimal::from(*value)),
+            _ => self.with_text(|text| {
+                let text = std::str::from_utf8(text).map_err(|_| DecimalError::Syntax)?;
+                let is_scientific = text.bytes().any(|byte| matches!(byte, b'e' | b'E'));
+                let read = if is_scientific { Decimal::from_scientific(text) } else { text.parse() };
+                read.map_err(|_| DecimalError::Syntax)
+            }),
+        }
+    }
+
     fn tape_node(self) -> &'a TapeNode<'a> {
         self.doc.tape.0.get(self.index).unwrap_or(&TapeNode::Static(StaticNode::Null))
     }
@@ -475,6 +494,19 @@ fn error_of(error: &simd_json::Error, text: &[u8]) -> JsonError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_of_many_digits_are_kept() {
+        let mut parser = DocParser::new();
+        let text = br#"["11.960650700086292123", 1e-8, -3, 18446744073709551615, "1.50E+2", "x", ""]"#;
+        let doc = parser.parse(text).unwrap();
+        let read = |at: usize| doc.root().at(at).unwrap().big_decimal().ok().map(|number| number.to_string());
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(read(0), some("11.960650700086292123"));
+        assert_eq!(read(1), some("0.00000001"));
+        assert_eq!((read(2), read(3)), (some("-3"), some("18446744073709551615")));
+        assert_eq!((read(4), read(5), read(6)), (some("150"), None, None));
+    }
     use proptest::prelude::*;
     use serde_json::Value;
 

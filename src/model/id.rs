@@ -29,27 +29,34 @@ pub struct FeedId {
     pub(crate) generation: u32,
 }
 
-/// A venue's id of a trade or an order, kept inline: at most [`Id::BYTES_MAX`] bytes of text.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Id {
+/// Printable ASCII kept inline: at most `N` bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Text<const N: usize> {
+    // First, so that texts sort by their letters.
+    bytes: [u8; N],
     len: u8,
-    bytes: [u8; Id::BYTES_MAX],
 }
 
-impl Id {
-    /// The longest id that fits: a UUID has 36 characters.
-    pub const BYTES_MAX: usize = 39;
+/// A venue's id of a trade or an order. The longest there are, UUIDs, have 36 characters.
+pub type Id = Text<39>;
 
-    /// The empty id.
-    pub const NONE: Id = Id { len: 0, bytes: [0; Id::BYTES_MAX] };
+/// The unified code of a currency, such as `BTC`.
+pub type Code = Text<23>;
 
-    /// From the venue's text. `None` if it is longer than [`Id::BYTES_MAX`] bytes or not printable ASCII.
-    pub fn new(text: &[u8]) -> Option<Id> {
+impl<const N: usize> Text<N> {
+    /// The longest text that fits, in bytes.
+    pub const BYTES_MAX: usize = N;
+
+    /// The empty text.
+    pub const NONE: Text<N> = Text { bytes: [0; N], len: 0 };
+
+    /// From the venue's text. `None` if it is longer than [`Text::BYTES_MAX`] bytes or not printable ASCII.
+    pub fn new(text: &[u8]) -> Option<Text<N>> {
         // All of them are looked at, which the compiler does many at a time.
-        if text.len() > Id::BYTES_MAX || !text.iter().fold(true, |all, byte| all & byte.is_ascii_graphic()) {
+        if text.len() > N || !text.iter().fold(true, |all, byte| all & byte.is_ascii_graphic()) {
             return None;
         }
-        let mut id = Id::NONE;
+        let mut id = Text::NONE;
         id.bytes[..text.len()].copy_from_slice(text);
         id.len = text.len() as u8;
         Some(id)
@@ -65,23 +72,62 @@ impl Id {
     pub fn as_u64(&self) -> Option<u64> {
         self.as_str().parse().ok()
     }
-}
 
-impl Default for Id {
-    fn default() -> Id {
-        Id::NONE
+    /// True if it is [`Text::NONE`].
+    pub fn is_none(&self) -> bool {
+        self.len == 0
+    }
+
+    /// A whole number as text. Cut off if it does not fit, which no `u64` is for [`Id`] and [`Code`].
+    pub fn of_u64(number: u64) -> Text<N> {
+        let mut digits = [0; 20];
+        let mut at = digits.len();
+        let mut left = number;
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (left % 10) as u8;
+            left /= 10;
+            if left == 0 {
+                break;
+            }
+        }
+        let text = &digits[at..];
+        Text::new(&text[..text.len().min(N)]).unwrap_or(Text::NONE)
     }
 }
 
-impl fmt::Display for Id {
+impl<const N: usize> Default for Text<N> {
+    fn default() -> Text<N> {
+        Text::NONE
+    }
+}
+
+impl<const N: usize> fmt::Display for Text<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        f.pad(self.as_str())
     }
 }
 
-impl fmt::Debug for Id {
+impl<const N: usize> fmt::Debug for Text<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.as_str())
+    }
+}
+
+/// An order of this engine.
+///
+/// It goes stale when the order has ended and its place is needed for a new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OrderId {
+    pub(crate) venue: VenueId,
+    pub(crate) slot: u32,
+    pub(crate) generation: u32,
+}
+
+impl OrderId {
+    /// The venue it is an order at.
+    pub fn venue(self) -> VenueId {
+        self.venue
     }
 }
 
@@ -97,5 +143,8 @@ mod tests {
         assert_eq!(Id::new(&[b'x'; 40]), None);
         assert_eq!(Id::new("naïve".as_bytes()), None);
         assert_eq!(Id::new(b"a b"), None);
+        assert_eq!(Id::of_u64(0).as_str(), "0");
+        assert_eq!(Id::of_u64(u64::MAX).as_str(), "18446744073709551615");
+        assert!(Code::NONE.is_none() && !Code::new(b"BTC").unwrap().is_none());
     }
 }

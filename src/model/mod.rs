@@ -3,13 +3,18 @@
 //! Field names follow the unified structures of CCXT in Rust's spelling. Prices and amounts are exact: an `i64` mantissa
 //! with its scale, see [`Fixed`]. A field that a venue left out is `None`, never zero.
 
+mod account;
 mod event;
 mod id;
 mod ring;
 mod timeframe;
 
+pub use account::{
+    Balance, Currency, Fee, LedgerEntry, LedgerKind, Liquidity, MyTrade, NewOrder, Order, OrderKind, OrderStatus,
+    Outcome, Position, PositionSide, TimeInForce, TradingFee, Transaction, TransactionKind, TransactionStatus,
+};
 pub use event::{Cause, Event, FeedState, Notice, Update};
-pub use id::{FeedId, Id, MarketId, VenueId};
+pub use id::{Code, FeedId, Id, MarketId, OrderId, Text, VenueId};
 pub use ring::{Ring, Since};
 pub use timeframe::Timeframe;
 

@@ -11,6 +11,10 @@ mod okex;
 mod profile;
 mod routes;
 mod shared;
+#[allow(dead_code)] // Used as the adapters come.
+mod sign;
+#[allow(dead_code)]
+mod trading;
 
 pub use binance::{BINANCE, BINANCEJE, BINANCEUS};
 pub use coinbasepro::COINBASEPRO;
@@ -19,6 +23,10 @@ pub use kraken::KRAKEN;
 pub use okex::OKEX;
 pub use profile::{MessageLimit, PingRule, Profile, RestLimit};
 pub use routes::{Route, RouteId, Routes};
+pub use trading::{
+    Ability, Context, Fetch, Fetched, FetchedBook, OpenTrading, OrderAct, OrderRow, PrivateRow, PrivateRows,
+    SignedRequest, Trading, TradingProfile, Way,
+};
 
 use crate::error::{Error, ErrorKind};
 use crate::market::Market;
@@ -48,12 +56,14 @@ pub enum Channel {
     Candles(Timeframe),
     /// Status of the venue.
     Status,
+    /// Something of the account's.
+    Private(PrivateChannel),
 }
 
 impl Channel {
     /// True if it is one market's, false if it is the whole venue's.
     pub fn has_market(self) -> bool {
-        !matches!(self, Channel::AllTickers | Channel::AllBidsAsks | Channel::Status)
+        !matches!(self, Channel::AllTickers | Channel::AllBidsAsks | Channel::Status | Channel::Private(_))
     }
 
     /// The short name in tables, metrics and JSON.
@@ -65,6 +75,48 @@ impl Channel {
             Channel::BidAsk | Channel::AllBidsAsks => "bidask",
             Channel::Candles(_) => "candles",
             Channel::Status => "status",
+            Channel::Private(channel) => channel.as_str(),
+        }
+    }
+}
+
+/// A kind of an account's data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PrivateChannel {
+    /// Balances.
+    Balance,
+    /// Orders, every transition of each.
+    Orders,
+    /// Own trades.
+    MyTrades,
+    /// Positions.
+    Positions,
+    /// Deposits and withdrawals.
+    Transactions,
+    /// All that changes a balance.
+    Ledger,
+}
+
+impl PrivateChannel {
+    /// All of them.
+    pub const ALL: [PrivateChannel; 6] = [
+        PrivateChannel::Balance,
+        PrivateChannel::Orders,
+        PrivateChannel::MyTrades,
+        PrivateChannel::Positions,
+        PrivateChannel::Transactions,
+        PrivateChannel::Ledger,
+    ];
+
+    /// The short name in tables, metrics and JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PrivateChannel::Balance => "balance",
+            PrivateChannel::Orders => "orders",
+            PrivateChannel::MyTrades => "mytrades",
+            PrivateChannel::Positions => "positions",
+            PrivateChannel::Transactions => "transactions",
+            PrivateChannel::Ledger => "ledger",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a table can say about a venue.
 
-use super::{Channel, Venue};
+use super::{Channel, TradingProfile, Venue};
 use crate::book::Rule;
 use crate::model::Timeframe;
 
@@ -53,6 +53,8 @@ pub struct Profile {
     pub market_lists: u8,
     /// The message that asks for a sign of life, where the venue wants one instead of a WebSocket ping.
     pub ping_text: Option<&'static str>,
+    /// The private half and REST, where they are built.
+    pub trading: Option<&'static TradingProfile>,
     /// Makes an adapter.
     pub open: fn() -> Box<dyn Venue>,
 }

@@ -52,6 +52,7 @@ const SPOT: Profile = Profile {
     book_window: 0,
     market_lists: 1,
     ping_text: None,
+    trading: None,
     open: || Box::new(Binance::new(&VARIANTS[0])),
 };
 
@@ -76,6 +77,7 @@ pub static BINANCEUS: Profile = Profile {
     name: "Binance.US",
     ws_url: "wss://stream.binance.us:9443",
     rest_url: "https://api.binance.us",
+    trading: None,
     open: || Box::new(Binance::new(&VARIANTS[1])),
     ..OLDER
 };
@@ -87,6 +89,7 @@ pub static BINANCEJE: Profile = Profile {
     ws_url: "wss://stream.binance.je:9443",
     rest_url: "https://api.binance.je",
     closed: Some("2020-11-30"),
+    trading: None,
     open: || Box::new(Binance::new(&VARIANTS[2])),
     ..OLDER
 };
@@ -165,7 +168,9 @@ impl Venue for Binance {
                         .unsupported("stream of all bids and asks", "name the symbols: each has a stream of its own"));
                 }
             },
-            Channel::Status => return Err(self.unsupported("status stream", "its status is asked for by REST")),
+            Channel::Status | Channel::Private(_) => {
+                return Err(self.unsupported("status stream", "its status is asked for by REST"));
+            }
         }
         Ok(())
     }

@@ -50,6 +50,7 @@ fn market(row: Node<'_>) -> Option<Market> {
         id: MarketId { venue: VenueId(0), index: 0 },
         symbol: format!("{base}/{quote}").into(),
         venue_symbol: venue_symbol.into(),
+        numeric_id: None,
         base: base.into(),
         quote: quote.into(),
         settle: None,
@@ -62,6 +63,7 @@ fn market(row: Node<'_>) -> Option<Market> {
         price_limits,
         amount_limits,
         cost_limits,
+        contract_size: None,
     })
 }
 

@@ -25,7 +25,7 @@ pub(super) fn on_data(
         Channel::Candles(_) => on_kline(c, id, route, out),
         Channel::Ticker => on_ticker(c, frame, id, route, out),
         Channel::AllTickers => c.array(|c| on_ticker(c, frame, id, route, out)),
-        Channel::Status => c.skip(),
+        Channel::Status | Channel::Private(_) => c.skip(),
     }
 }
 

@@ -46,6 +46,7 @@ pub static COINBASEPRO: Profile = Profile {
     book_window: 0,
     market_lists: 1,
     ping_text: None,
+    trading: None,
     open: || Box::new(CoinbasePro::default()),
 };
 
@@ -85,7 +86,7 @@ impl Venue for CoinbasePro {
             Channel::AggTrades => return unsupported("has no stream of aggregated trades; watch trades"),
             Channel::AllTickers => return unsupported("has no stream of all tickers; name the symbols"),
             Channel::AllBidsAsks => return unsupported("has no stream of all bids and asks; watch the books"),
-            Channel::Status => return unsupported("has its status by REST here"),
+            Channel::Status | Channel::Private(_) => return unsupported("has its status by REST here"),
         });
         out.push(':');
         out.push_str(market.map_or("", |market| &market.venue_symbol));

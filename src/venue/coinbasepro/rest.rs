@@ -26,6 +26,7 @@ fn market(row: Node<'_>) -> Option<Market> {
         id: MarketId { venue: VenueId(0), index: 0 },
         symbol: format!("{base}/{quote}").into(),
         venue_symbol: venue_symbol.into(),
+        numeric_id: None,
         base: base.into(),
         quote: quote.into(),
         settle: None,
@@ -38,6 +39,7 @@ fn market(row: Node<'_>) -> Option<Market> {
         price_limits: Limits::default(),
         amount_limits: Limits { min: number("base_min_size"), max: number("base_max_size") },
         cost_limits: Limits { min: number("min_market_funds"), max: number("max_market_funds") },
+        contract_size: None,
     })
 }
 

@@ -53,6 +53,7 @@ pub static KRAKEN: Profile = Profile {
     book_window: DEPTH,
     market_lists: 1,
     ping_text: Some(r#"{"method":"ping"}"#),
+    trading: None,
     open: || Box::new(Kraken::default()),
 };
 
@@ -87,7 +88,9 @@ impl Venue for Kraken {
             Channel::AggTrades => return unsupported("has no stream of aggregated trades; watch trades"),
             Channel::AllTickers => return unsupported("has no stream of all tickers; name the symbols"),
             Channel::AllBidsAsks => return unsupported("has no stream of all bids and asks; name the symbols"),
-            Channel::Status => return unsupported("tells its status on every connection, and by REST"),
+            Channel::Status | Channel::Private(_) => {
+                return unsupported("tells its status on every connection, and by REST");
+            }
         });
         Ok(())
     }

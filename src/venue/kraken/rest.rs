@@ -28,6 +28,7 @@ fn market(row: Node<'_>) -> Option<Market> {
         id: MarketId { venue: VenueId(0), index: 0 },
         symbol: format!("{base}/{quote}").into(),
         venue_symbol: venue_symbol.into(),
+        numeric_id: None,
         base: base.into(),
         quote: quote.into(),
         settle: None,
@@ -40,6 +41,7 @@ fn market(row: Node<'_>) -> Option<Market> {
         price_limits: Limits::default(),
         amount_limits: Limits { min: number("ordermin"), max: None },
         cost_limits: Limits { min: number("costmin"), max: None },
+        contract_size: None,
     })
 }
 

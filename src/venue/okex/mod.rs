@@ -50,6 +50,7 @@ pub static OKEX: Profile = Profile {
     book_window: 0,
     market_lists: LISTS.len() as u8,
     ping_text: Some("ping"),
+    trading: None,
     open: || Box::new(Okex { doc: DocParser::default() }),
 };
 
@@ -112,7 +113,7 @@ impl Venue for Okex {
             Channel::AggTrades => return unsupported("has no stream of aggregated trades; watch trades"),
             Channel::AllTickers => return unsupported("has no stream of all tickers; name the symbols"),
             Channel::AllBidsAsks => return unsupported("has no stream of all bids and asks; name the symbols"),
-            Channel::Status => return unsupported("has its status by REST here"),
+            Channel::Status | Channel::Private(_) => return unsupported("has its status by REST here"),
         }
         out.push(':');
         out.push_str(market.map_or("", |market| &market.venue_symbol));

@@ -44,6 +44,7 @@ fn market(row: Node<'_>) -> Option<Market> {
         id: MarketId { venue: VenueId(0), index: 0 },
         symbol: symbol.into(),
         venue_symbol: venue_symbol.into(),
+        numeric_id: None,
         base: base.into(),
         quote: quote.into(),
         settle: settle.map(Into::into),
@@ -56,6 +57,7 @@ fn market(row: Node<'_>) -> Option<Market> {
         price_limits: Limits::default(),
         amount_limits: Limits { min: number("minSz"), max: number("maxLmtSz") },
         cost_limits: Limits::default(),
+        contract_size: None,
     })
 }
 

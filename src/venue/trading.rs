@@ -1,0 +1,590 @@
+//! The private half of a venue, and REST: who one is, what one holds, what one orders, and what can be asked for.
+//!
+//! As with [`Venue`](super::Venue): a table ([`TradingProfile`]) says what a table can say, an adapter ([`Trading`]) the
+//! rest, and neither knows a socket, a clock or a retry. The engine opens the private socket, logs in, subscribes,
+//! reconciles by REST, and sends orders, in the words of the adapter.
+
+use std::fmt;
+
+use super::{MessageLimit, Method, PrivateChannel, Reply};
+use crate::book::Level;
+use crate::credentials::Credentials;
+use crate::decimal::Fixed;
+use crate::error::{Error, ErrorKind};
+use crate::json::{JsonError, Node};
+use crate::market::{Market, Markets};
+use crate::model::{
+    Balance, Candle, Code, Currency, Fee, Id, LedgerEntry, MarketId, MyTrade, Order, OrderKind, OrderStatus, Position,
+    Status, TakerSide, Ticker, TimeInForce, Timeframe, Trade, TradingFee, Transaction, Wall,
+};
+use rust_decimal::Decimal;
+
+/// The table of a venue's private half.
+#[derive(Debug)]
+pub struct TradingProfile {
+    /// Base URL of the private socket, without a path. Empty if there is none.
+    pub ws_url: &'static str,
+    /// The private socket needs a token or listen key, which [`Fetch::Token`] asks for before each connection.
+    pub needs_token: bool,
+    /// The token is renewed this often, in seconds, by [`Fetch::RenewToken`]; 0 for never.
+    pub renew_token_s: u32,
+    /// The socket needs a login of its own.
+    pub needs_login: bool,
+    /// Channels that the venue pushes on the private socket.
+    pub native: &'static [PrivateChannel],
+    /// Channels that are asked for by REST instead, with the time between two questions in milliseconds.
+    pub polled: &'static [(PrivateChannel, u32)],
+    /// The venue pushes what was filled with each fill, and not how much was filled in all.
+    pub fills_add_up: bool,
+    /// Balances of the stream are changes, or leave out what is bound: after each fill they are asked for by REST.
+    pub asks_balance: bool,
+    /// Order requests that one account may send.
+    pub orders: MessageLimit,
+    /// Orders that one request may cancel by id; 1 where there is no such request.
+    pub cancels_per_message_max: u16,
+    /// Own trades can be asked for without naming a market.
+    pub my_trades_of_all: bool,
+    /// Open orders can be asked for without naming a market.
+    pub open_orders_of_all: bool,
+    /// The methods of REST and of order entry that the venue has.
+    pub abilities: &'static [Ability],
+    /// Makes an adapter. Without credentials it answers for what needs none.
+    pub open: OpenTrading,
+}
+
+/// Makes an adapter, with credentials if there are any.
+pub type OpenTrading = fn(Option<&Credentials>) -> Result<Box<dyn Trading>, Error>;
+
+/// What a venue may be able to do, as far as that differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[allow(missing_docs)]
+pub enum Ability {
+    CreateOrder,
+    MarketOrder,
+    MarketOrderWithCost,
+    StopOrder,
+    StopLimitOrder,
+    TakeProfitOrder,
+    TakeProfitLimitOrder,
+    PostOnly,
+    ReduceOnly,
+    ImmediateOrCancel,
+    FillOrKill,
+    ClientOrderId,
+    EditOrder,
+    CancelOrder,
+    CancelAllOrders,
+    CancelAllOrdersOfMarket,
+    /// Orders go over the private socket; by REST otherwise.
+    OrdersOnSocket,
+    FetchTime,
+    FetchStatus,
+    FetchMarkets,
+    FetchCurrencies,
+    FetchOrderBook,
+    FetchTicker,
+    FetchTickers,
+    FetchTrades,
+    FetchOhlcv,
+    FetchBalance,
+    FetchOrder,
+    FetchOpenOrders,
+    FetchClosedOrders,
+    FetchMyTrades,
+    FetchDeposits,
+    FetchWithdrawals,
+    FetchLedger,
+    FetchPositions,
+    FetchTradingFees,
+}
+
+/// What an adapter is given with each call.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The time by the venue's clock, as far as that is known.
+    pub now: Wall,
+    /// The markets of the venue.
+    pub markets: &'a Markets,
+    /// The answer to [`Fetch::Token`]; empty before there is one.
+    pub token: &'a str,
+}
+
+impl<'a> Context<'a> {
+    /// A market of this venue.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BadSymbol`].
+    pub fn market(&self, id: MarketId) -> Result<&'a Market, Error> {
+        self.markets.market(id).ok_or_else(|| Error::new(ErrorKind::BadSymbol, "this market is not of this venue"))
+    }
+
+    /// The market that the venue spells like this.
+    pub fn market_of(&self, venue_symbol: &str) -> Option<MarketId> {
+        self.markets.by_venue_symbol(venue_symbol).map(|market| market.id)
+    }
+}
+
+/// A question to a venue by REST. Times are inclusive; `limit` is a number of rows, `None` for what the venue gives.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+#[allow(missing_docs)]
+pub enum Fetch {
+    Time,
+    Status,
+    Currencies,
+    OrderBook {
+        market: MarketId,
+        limit: Option<u16>,
+    },
+    Ticker {
+        market: MarketId,
+    },
+    Tickers,
+    Trades {
+        market: MarketId,
+        since: Option<Wall>,
+        limit: Option<u16>,
+    },
+    Ohlcv {
+        market: MarketId,
+        timeframe: Timeframe,
+        since: Option<Wall>,
+        limit: Option<u16>,
+    },
+    Balance,
+    /// One order, by the venue's id, or by our own where that is empty.
+    Order {
+        market: Option<MarketId>,
+        id: Id,
+        client_order_id: Id,
+    },
+    OpenOrders {
+        market: Option<MarketId>,
+    },
+    ClosedOrders {
+        market: Option<MarketId>,
+        since: Option<Wall>,
+        limit: Option<u16>,
+    },
+    MyTrades {
+        market: Option<MarketId>,
+        since: Option<Wall>,
+        limit: Option<u16>,
+    },
+    Deposits {
+        currency: Option<Code>,
+        since: Option<Wall>,
+        limit: Option<u16>,
+    },
+    Withdrawals {
+        currency: Option<Code>,
+        since: Option<Wall>,
+        limit: Option<u16>,
+    },
+    Ledger {
+        currency: Option<Code>,
+        since: Option<Wall>,
+        limit: Option<u16>,
+    },
+    Positions,
+    TradingFees {
+        market: Option<MarketId>,
+    },
+    /// What the private socket needs to be opened.
+    Token,
+    /// The same token goes on for a while.
+    RenewToken,
+    /// Any endpoint: the way out for what has no name here. `private` signs it.
+    Raw {
+        method: Method,
+        path: Box<str>,
+        query: Box<[(Box<str>, Box<str>)]>,
+        body: Box<str>,
+        private: bool,
+    },
+}
+
+/// The answer to a [`Fetch`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Fetched {
+    /// The venue's clock.
+    Time(Wall),
+    /// How it is.
+    Status(Status),
+    /// Its currencies.
+    Currencies(Vec<Currency>),
+    /// A book.
+    OrderBook(FetchedBook),
+    /// A ticker.
+    Ticker(Box<Ticker>),
+    /// The tickers of all markets that are known.
+    Tickers(Vec<(MarketId, Ticker)>),
+    /// Trades, oldest first.
+    Trades(Vec<Trade>),
+    /// Candles, oldest first.
+    Candles(Vec<Candle>),
+    /// Balances of all currencies that are held.
+    Balances(Vec<Balance>),
+    /// Orders, oldest first.
+    Orders(Vec<OrderRow>),
+    /// Own trades, oldest first.
+    MyTrades(Vec<MyTrade>),
+    /// Deposits or withdrawals, oldest first.
+    Transactions(Vec<Transaction>),
+    /// Ledger entries, oldest first.
+    Ledger(Vec<LedgerEntry>),
+    /// Positions that are open.
+    Positions(Vec<Position>),
+    /// What trading costs.
+    TradingFees(Vec<TradingFee>),
+    /// A token. Secret: it opens the account.
+    Token(crate::credentials::Secret),
+    /// Nothing but that it was done.
+    Done,
+    /// The answer to [`Fetch::Raw`], whatever its status.
+    Raw {
+        /// HTTP status.
+        status: u16,
+        /// The body.
+        body: Box<[u8]>,
+    },
+}
+
+/// A book as REST gives it, at the scales of its market unless it had finer numbers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FetchedBook {
+    /// Bids, best first.
+    pub bids: Vec<Level>,
+    /// Asks, best first.
+    pub asks: Vec<Level>,
+    /// Decimals of the prices.
+    pub price_scale: u8,
+    /// Decimals of the amounts.
+    pub amount_scale: u8,
+    /// The venue's sequence number.
+    pub nonce: Option<u64>,
+    /// The venue's time.
+    pub venue_time: Option<Wall>,
+}
+
+/// A REST request, signed where it has to be.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SignedRequest {
+    /// Method.
+    pub method: Method,
+    /// Path and query, percent-encoded.
+    pub target: String,
+    /// Headers besides those that HTTP itself needs.
+    pub headers: Vec<(&'static str, String)>,
+    /// Body; empty for none.
+    pub body: Vec<u8>,
+    /// The body's type, where there is one.
+    pub content_type: &'static str,
+    /// What it costs of the venue's request weight.
+    pub weight: u32,
+}
+
+impl SignedRequest {
+    /// Without headers and body.
+    pub fn new(method: Method, target: String, weight: u32) -> SignedRequest {
+        SignedRequest {
+            method,
+            target,
+            headers: Vec::new(),
+            body: Vec::new(),
+            content_type: "application/json",
+            weight,
+        }
+    }
+}
+
+impl fmt::Debug for SignedRequest {
+    /// Shows no header, no query and no body: they hold keys and signatures.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.target.split('?').next().unwrap_or("");
+        write!(f, "{} {path} ({} bytes)", self.method.as_str(), self.body.len())
+    }
+}
+
+/// How a request about orders goes out.
+#[derive(Debug)]
+pub enum Way {
+    /// Over the private socket: the text that was written.
+    Socket,
+    /// By REST.
+    Rest(Box<SignedRequest>),
+}
+
+/// A request about orders.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum OrderAct {
+    /// A new order: as the order itself says.
+    Create,
+    /// A change of price or amount. The amount is that of the whole order, what is filled included.
+    Edit {
+        /// The price from now on.
+        price: Option<Fixed>,
+        /// The amount from now on.
+        amount: Option<Fixed>,
+    },
+    /// The end of the order.
+    Cancel,
+}
+
+/// What a private message, or the answer to a request about orders, says. Fields that it leaves out are `None` or empty;
+/// they stay as they were.
+#[derive(Clone, Debug, Default)]
+pub struct OrderRow {
+    /// The venue's id.
+    pub id: Id,
+    /// Our id.
+    pub client_order_id: Id,
+    /// The market.
+    pub market: Option<MarketId>,
+    /// Where it stands.
+    pub status: Option<OrderStatus>,
+    /// Buy or sell.
+    pub side: Option<TakerSide>,
+    /// Kind.
+    pub kind: Option<OrderKind>,
+    /// How long it stays.
+    pub time_in_force: Option<TimeInForce>,
+    /// Refused rather than filled at once.
+    pub post_only: Option<bool>,
+    /// It only closes what is open.
+    pub reduce_only: Option<bool>,
+    /// Price.
+    pub price: Option<Fixed>,
+    /// Trigger price.
+    pub trigger_price: Option<Fixed>,
+    /// Amount.
+    pub amount: Option<Fixed>,
+    /// Cost in place of an amount.
+    pub cost_ordered: Option<Fixed>,
+    /// What was filled in all.
+    pub filled: Option<Fixed>,
+    /// What was filled in all, in quote currency.
+    pub cost: Option<Decimal>,
+    /// Average price of the fills.
+    pub average: Option<Decimal>,
+    /// The fee so far, where the venue adds it up itself.
+    pub fee: Option<Fee>,
+    /// When it was made.
+    pub created: Option<Wall>,
+    /// When it changed.
+    pub updated: Option<Wall>,
+    /// When it was filled last.
+    pub last_trade: Option<Wall>,
+    /// Why it was refused.
+    pub error: Option<Error>,
+}
+
+/// One piece of meaning in a private message.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+#[allow(clippy::large_enum_variant)] // The rows lie in one vector that is used again.
+pub enum PrivateRow {
+    /// The login was accepted.
+    LoggedIn,
+    /// The login was refused.
+    LoginRefused(Error),
+    /// A channel is subscribed.
+    Confirmed(PrivateChannel),
+    /// A channel cannot be subscribed.
+    ChannelRefused(PrivateChannel, Error),
+    /// The answer to the request about orders with this number, with what it says of the order.
+    Answer {
+        /// The number of the request.
+        request: u64,
+        /// What it says.
+        outcome: Result<OrderRow, Error>,
+    },
+    /// An order is new or has changed.
+    Order(OrderRow),
+    /// An own trade.
+    MyTrade(MyTrade),
+    /// What is held of a currency.
+    Balance(Balance),
+    /// So much more is at one's disposal of a currency, or less.
+    BalanceChange {
+        /// The currency.
+        currency: Code,
+        /// What came.
+        amount: Decimal,
+    },
+    /// A position.
+    Position(Position),
+    /// A ledger entry.
+    Ledger(LedgerEntry),
+    /// A deposit or a withdrawal.
+    Transaction(Transaction),
+    /// Messages were lost on this connection: what it should have told has to be asked for.
+    Gap,
+    /// The token or the login ends: the connection has to be made anew.
+    Expired,
+    /// The venue shuts this connection down.
+    Shutdown,
+}
+
+/// What an adapter makes of one private message: a scratch area that is reused.
+#[derive(Debug, Default)]
+pub struct PrivateRows {
+    /// In the order of the message.
+    pub rows: Vec<PrivateRow>,
+}
+
+impl PrivateRows {
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.rows.clear();
+    }
+
+    /// Adds a row.
+    pub fn push(&mut self, row: PrivateRow) {
+        self.rows.push(row);
+    }
+}
+
+/// The private half of one venue, and its REST. What belongs to a connection is forgotten in [`Trading::reset`].
+pub trait Trading: Send {
+    /// Forgets what belonged to the last private connection. Called before each connect.
+    fn reset(&mut self) {}
+
+    /// Path and query of the private socket.
+    fn socket_path(&self, cx: &Context<'_>) -> String;
+
+    /// An id for a new order that nobody used before, in the form that the venue wants, made of a number that is never
+    /// used twice by this account.
+    fn client_order_id(&self, number: u64) -> Id;
+
+    /// Writes the message that logs in on the private socket: where [`TradingProfile::needs_login`].
+    fn login(&mut self, cx: &Context<'_>, out: &mut Vec<u8>);
+
+    /// Writes the messages that subscribe to `channels`, each into a vector of its own. What serves several channels is
+    /// written once. The adapter remembers what it asked for, so that it can name the channels in
+    /// [`PrivateRow::Confirmed`]; `request` numbers the first message, the next ones follow.
+    fn subscribe(&mut self, channels: &[PrivateChannel], request: u64, cx: &Context<'_>, out: &mut Vec<Vec<u8>>);
+
+    /// Reads one message of the private socket.
+    ///
+    /// # Errors
+    /// The message cannot be read; what `out` holds then is not to be used.
+    fn on_frame(&mut self, frame: &[u8], cx: &Context<'_>, out: &mut PrivateRows) -> Result<(), JsonError>;
+
+    /// Writes a request about `order` under the number `request`: to `out` if it goes over the socket. What is asked for
+    /// was checked against the market and the venue's abilities before. Nothing is allocated on the way over the socket.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotSupported`] or [`ErrorKind::InvalidOrder`] for what the venue cannot express; `out` is not sent.
+    fn order(
+        &mut self,
+        act: &OrderAct,
+        order: &Order,
+        request: u64,
+        cx: &Context<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<Way, Error>;
+
+    /// Writes the request that cancels all orders, of one market or of all, under the number `request`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotSupported`] where the venue has none: the engine cancels one by one then.
+    fn cancel_all(
+        &mut self,
+        market: Option<&Market>,
+        request: u64,
+        cx: &Context<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<Way, Error>;
+
+    /// Reads the answer to a request about an order that went by REST.
+    ///
+    /// # Errors
+    /// The venue's refusal in unified terms, with the retry class of an order.
+    fn on_order_reply(&mut self, act: &OrderAct, reply: &Reply<'_>, cx: &Context<'_>) -> Result<OrderRow, Error>;
+
+    /// The REST request for `fetch`, signed if it is private.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotSupported`] if the venue has none, [`ErrorKind::ArgumentsRequired`] for what is missing,
+    /// [`ErrorKind::AuthenticationError`] if it needs credentials and there are none.
+    fn request(&mut self, fetch: &Fetch, cx: &Context<'_>) -> Result<SignedRequest, Error>;
+
+    /// Reads the answer to `fetch`.
+    ///
+    /// # Errors
+    /// The venue's refusal in unified terms, or why the answer cannot be read.
+    fn on_reply(&mut self, fetch: &Fetch, reply: &Reply<'_>, cx: &Context<'_>) -> Result<Fetched, Error>;
+}
+
+// --- What adapters share -----------------------------------------------------------------------------------------------
+
+/// A private matter, and no credentials.
+pub(super) fn needs_credentials() -> Error {
+    let text = "needs credentials: give them in VenueConfig::credentials";
+    Error::new(ErrorKind::AuthenticationError, text)
+}
+
+/// What the venue does not have.
+pub(super) fn unsupported(what: &str) -> Error {
+    Error::new(ErrorKind::NotSupported, what)
+}
+
+/// Some currency's code. One that cannot be kept is as good as none.
+pub(super) fn code(text: &str) -> Code {
+    Code::new(text.as_bytes()).unwrap_or(Code::NONE)
+}
+
+/// Some id of the venue, likewise.
+pub(super) fn id(text: &str) -> Id {
+    Id::new(text.as_bytes()).unwrap_or(Id::NONE)
+}
+
+/// Members of a row as adapters want them: what is absent, `null`, `""` or cannot be read is `None`.
+pub(super) trait Members<'a>: Copy {
+    /// A text; empty if there is none.
+    fn text(self, key: &str) -> &'a str;
+    /// A price or an amount.
+    fn number(self, key: &str) -> Option<Fixed>;
+    /// A price or an amount; zero stands for none.
+    fn positive(self, key: &str) -> Option<Fixed>;
+    /// What the venue computed.
+    fn money(self, key: &str) -> Option<Decimal>;
+    /// A time in milliseconds, bare or in quotes.
+    fn ms(self, key: &str) -> Option<Wall>;
+    /// An id that is a text or a number.
+    fn id(self, key: &str) -> Id;
+}
+
+impl<'a> Members<'a> for Node<'a> {
+    fn text(self, key: &str) -> &'a str {
+        self.get(key).and_then(|node| node.str().ok()).unwrap_or("")
+    }
+
+    fn number(self, key: &str) -> Option<Fixed> {
+        self.get(key).and_then(|node| node.fixed().ok())
+    }
+
+    fn positive(self, key: &str) -> Option<Fixed> {
+        self.number(key).filter(|number| !number.is_zero())
+    }
+
+    fn money(self, key: &str) -> Option<Decimal> {
+        self.get(key).and_then(|node| node.big_decimal().ok())
+    }
+
+    fn ms(self, key: &str) -> Option<Wall> {
+        self.get(key).and_then(|node| node.i64().ok()).filter(|ms| *ms > 0).map(Wall::from_ms)
+    }
+
+    fn id(self, key: &str) -> Id {
+        let Some(node) = self.get(key) else { return Id::NONE };
+        match (node.str(), node.u64()) {
+            (Ok(text), _) => id(text),
+            (_, Ok(number)) => Id::of_u64(number),
+            _ => Id::NONE,
+        }
+    }
+}
