@@ -310,6 +310,19 @@ impl Feeds {
         sink.stage(feed.metric, Stage::User);
     }
 
+    /// Something of a private feed changed.
+    pub(crate) fn touch(&mut self, id: FeedId, now: Mono) {
+        let Some(Slot { generation, feed: Some(feed) }) = self.slots.get_mut(id.slot as usize) else { return };
+        if *generation != id.generation {
+            return;
+        }
+        feed.heard = now;
+        if feed.changed_in != self.cycle {
+            feed.changed_in = self.cycle;
+            self.changed.push(feed.id);
+        }
+    }
+
     /// Lends a feed's present state to the sink: after a change that no message brought.
     pub(crate) fn announce(&mut self, slot: u32, what: Announce, now: Stamp, sink: &mut impl Sink) {
         let Some(Slot { feed: Some(feed), .. }) = self.slots.get_mut(slot as usize) else { return };

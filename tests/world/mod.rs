@@ -231,7 +231,9 @@ impl World {
                     }
                 }
                 Command::Close { link } => self.drop_socket(link),
-                Command::Request { request, method, target, .. } => self.request(request, method.as_str(), &target),
+                Command::Request { request, signed, .. } => {
+                    self.request(request, signed.method.as_str(), &signed.target)
+                }
                 Command::Cancel { request } => {
                     if let Some(at) = self.https.iter().position(|http| http.request == request) {
                         let http = self.https.swap_remove(at);

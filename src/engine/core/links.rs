@@ -93,15 +93,23 @@ impl Core {
             if let Some((_, Some(link))) = self.links.get(id.slot as usize)
                 && link.feeds.len() < venue.streams_max
                 && link.path == path
+                && !link.is_private
                 && link.routes.find(key.as_bytes()).is_none()
             {
                 return *id;
             }
         }
+        self.open_link(venue_id, path, false, now)
+    }
+
+    /// A new link without feeds, to be connected at once.
+    pub(super) fn open_link(&mut self, venue_id: VenueId, path: &'static str, is_private: bool, now: Mono) -> LinkId {
+        let venue = &self.venues[usize::from(venue_id.0)];
         let link = Link {
             venue: venue_id,
             adapter: (venue.profile.open)(),
             path,
+            is_private,
             routes: Default::default(),
             feeds: Vec::new(),
             phase: LinkPhase::Backoff(now),
@@ -206,6 +214,10 @@ impl Core {
             venue.last_error = Some(down.error.clone());
         }
         let feeds = link.feeds.clone();
+        if link.is_private {
+            let venue = link.venue;
+            self.on_session_down(venue, cause, down.map(|down| &down.error), now);
+        }
         for feed_id in feeds {
             let Some(feed) = self.feeds.at_mut(feed_id.slot) else { continue };
             feed.state = FeedState::Connecting;
@@ -229,13 +241,25 @@ impl Core {
 
     pub(super) fn tick_link(&mut self, id: LinkId, now: Stamp) {
         let Some(link) = link_mut(&mut self.links, id) else { return };
-        let venue = &mut self.venues[usize::from(link.venue.0)];
+        let link_venue = link.venue;
+        let venue = &mut self.venues[usize::from(link_venue.0)];
         let profile = venue.profile;
         match link.phase {
             LinkPhase::Backoff(at) if now.mono >= at => match venue.connects.take(now.mono, 1, 0) {
                 Ok(()) => {
+                    let url = match &mut venue.session {
+                        Some(session) if link.is_private => match session.url(&venue.markets, now) {
+                            Some(url) => url,
+                            None => {
+                                // It goes on when the token has come.
+                                link.phase = LinkPhase::Backoff(Mono::NEVER);
+                                self.ask_token(link_venue, now);
+                                return;
+                            }
+                        },
+                        _ => format!("{}{}", venue.ws_url, link.path),
+                    };
                     link.phase = LinkPhase::Connecting(now.mono.after_ms(self.config.connect_timeout_ms));
-                    let url = format!("{}{}", venue.ws_url, link.path);
                     self.commands.push_back(Command::Connect { link: id, url });
                 }
                 Err(free_at) => link.phase = LinkPhase::Backoff(free_at),
@@ -272,7 +296,7 @@ impl Core {
     }
 
     /// Closes a link that took too long over something.
-    fn give_up(&mut self, id: LinkId, cause: Cause, text: String, now: Stamp) {
+    pub(super) fn give_up(&mut self, id: LinkId, cause: Cause, text: String, now: Stamp) {
         let Some(link) = link_mut(&mut self.links, id) else { return };
         let error = Error::new(ErrorKind::RequestTimeout, text).at(link.adapter.profile().id);
         self.commands.push_back(Command::Close { link: id });

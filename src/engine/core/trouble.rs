@@ -126,6 +126,9 @@ impl Core {
             }
         }
         self.notes = notes;
+        if !self.order_notes.is_empty() {
+            self.flush_order_notes(now, sink);
+        }
     }
 
     pub(super) fn distrust(&mut self, slot: u32, cause: Cause, now: Stamp) {
