@@ -30,6 +30,9 @@ impl Core {
                 DecodeError::Gap { expected, got } => {
                     let feeds = link.feeds.clone();
                     for feed in feeds {
+                        if let Some((inner, _)) = self.feeds.book_mut(feed.slot) {
+                            inner.gaps += u64::from(inner.sync.is_following());
+                        }
                         self.distrust(feed.slot, Cause::Gap { expected, got }, received);
                     }
                     self.flush_notes(received, sink);
