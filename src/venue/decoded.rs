@@ -311,6 +311,13 @@ impl Decoded {
         self.tickers.len() as u32 - 1
     }
 
+    /// Sets the time of a ticker that stands before it in its message.
+    pub(super) fn stamp_ticker(&mut self, row: u32, venue_time: Option<Wall>) {
+        if let Some(ticker) = self.tickers.get_mut(row as usize) {
+            ticker.venue_time = venue_time;
+        }
+    }
+
     /// Adds a quote; its row.
     #[inline]
     pub fn add_bid_ask(&mut self, bid_ask: BidAsk) -> u32 {

@@ -391,6 +391,22 @@ fn a_missing_message_of_bitfinex_begins_all_books_of_the_connection_anew() {
     assert_eq!((hand.core.counters().unrouted, hand.core.counters().reconnects), (0, 0));
 }
 
+/// What falls out of the depth is deleted, and may be so after what comes in at the end: nothing is cut off here.
+#[test]
+fn bitfinex_deletes_what_falls_out_of_its_depth() {
+    let mut hand = Hand::at("bitfinex", BITFINEX_MARKETS);
+    let feed = hand.watch("BTC/USD", Channel::TopBook(25));
+    assert!(hand.take_sent()[1].contains(r#""len":"25""#));
+    hand.message(&bitfinex_ack(11, "book", "tBTCUSD").replace("250", "25"));
+    let rows: Vec<String> = (0..25).map(|n| format!("[{},1,1]", 100 - n)).collect();
+    hand.message(&format!("[11,[{}],1]", rows.join(",")));
+    hand.message("[11,[75,2,3],2]");
+    hand.message("[11,[90,0,1],3]");
+    let book = hand.core.book(feed).unwrap();
+    let worst = book.bids().last().map(|level| (level.price, level.qty));
+    assert_eq!((book.bids().len(), worst), (25, Some((75, 300_000_000))));
+}
+
 #[test]
 fn a_channel_of_bitfinex_is_left_when_it_has_a_number() {
     let mut hand = Hand::at("bitfinex", BITFINEX_MARKETS);

@@ -5,6 +5,7 @@ use crate::book::checksum::{Checksum, Scales};
 use crate::book::{BookSide, Side};
 use crate::market::MarketKind;
 use crate::model::Health;
+use crate::venue::shared::judge_usual_reader;
 
 const BOOK: &str = "book:tBTCUSD";
 
@@ -462,4 +463,36 @@ fn refusals_and_status_by_rest() {
     assert_eq!((health("[1]"), health("[0]"), health("{}")), (Some(Health::Ok), Some(Health::Maintenance), None));
     assert_eq!(Bitfinex::default().request(Ask::Status, None).unwrap().target, "/v2/platform/status");
     assert!(Bitfinex::default().request(Ask::Snapshot { depth: 5 }, None).is_err());
+}
+
+#[test]
+fn the_usual_way_is_taken_and_reads_what_the_plain_one_reads() {
+    let (routes, fresh) = (routes(&[BOOK]), || adapter(BOOK));
+    let levels = |out: &Decoded| match out.items[..] {
+        // Empty sides may stand anywhere.
+        [Item::Book { route, kind, first, last, prev, venue_time, bids, asks, rejected, checksum }] => {
+            let levels = (out.levels(bids), out.levels(asks));
+            format!("{:?}", (route, kind, first, last, prev, venue_time, levels, rejected, checksum))
+        }
+        _ => format!("{:?}", out.items),
+    };
+    for frame in [
+        "[17,[60397,2,-0.51],7,1633998523964]",
+        "[17,[60397.5,1,12.50000001],7,1633998523964]",
+        "[17,[60397,0,1],7,1633998523964]",
+        "[17,[60397,0,-1],7,1633998523964]",
+        "[17,[60397,1,0.51],7]",
+    ] {
+        judge_usual_reader(frame, 1_000, |frame| {
+            let (mut usual, mut plain) = (fresh(), fresh());
+            (usual.counter, plain.counter) = (Counter::Next(7), Counter::Next(7));
+            let mut out = Decoded::new();
+            let found = on_usual_level(frame, &mut usual.channels, &mut usual.counter, &routes, &mut out);
+            let found = found.map(|()| format!("{} {:?}", levels(&out), usual.counter));
+            assert!(found.is_some() || usual.counter == Counter::Next(7), "the plain way begins where this one did");
+            out.clear();
+            let any = on_data(frame, &mut plain.channels, &mut plain.counter, &routes, &mut out);
+            (found, any.ok().map(|()| format!("{} {:?}", levels(&out), plain.counter)))
+        });
+    }
 }
