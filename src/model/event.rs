@@ -41,7 +41,7 @@ pub enum Event<'a> {
         /// The asks of the change, likewise.
         asks: &'a [Level],
     },
-    /// Trades, in the order in which the venue sent them.
+    /// Trades, the oldest first.
     Trades(&'a [Trade]),
     /// A ticker.
     Ticker(&'a Ticker),

@@ -485,6 +485,10 @@ impl Core {
                         sink,
                     );
                 }
+                Item::Unchanged { route, checksum } => {
+                    let Some(route) = link.routes.route(*route) else { continue };
+                    self.feeds.on_unchanged(route, *checksum, received, &mut self.todo, sink);
+                }
                 Item::Ack { id: request } => self.todo.push(Todo::Ack(id, *request)),
                 Item::Refusal { id: request, error } => self.todo.push(Todo::Refusal(id, *request, error.clone())),
                 Item::Status(health) => self.todo.push(Todo::Status(id, *health)),
@@ -515,6 +519,10 @@ impl Core {
         // Replaced early by a random part of a twentieth of its life, so that many links do not go at once.
         let margin = (venue.lifetime_ns / 20).min(600_000_000_000);
         link.replace_at = now.mono.after_ns(venue.lifetime_ns - margin / 2 - self.rng.u64(0..=margin / 2));
+        if let Some(text) = link.adapter.greeting() {
+            link.window.record(now.mono, 1);
+            self.commands.push_back(Command::Send { link: id, text: text.as_bytes().to_vec() });
+        }
         for at in 0..link.feeds.len() {
             let feed_id = link.feeds[at];
             let Some(feed) = self.feeds.at_mut(feed_id.slot) else { continue };
