@@ -7,9 +7,9 @@
 use std::collections::{BTreeMap, HashSet};
 
 use serde_json::Value;
-use wirebook::sim::binance::{ConnId, QUEUE_MAX, STEPS_MAX, Venue};
 use wirebook::sim::faults::{Script, WireFault};
 use wirebook::sim::market::{Side, fingerprint_level};
+use wirebook::sim::venue::{ConnId, QUEUE_MAX, STEPS_MAX, Venue};
 use wirebook::sim::wire::{HttpReply, Out};
 use wirebook::sim::{Config, SnapshotMix, VenueKind};
 

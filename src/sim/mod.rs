@@ -3,17 +3,17 @@
 //! A loopback venue speaks the real venue's protocol as far as it is public: the same paths, REST and WebSocket on one
 //! port, the same frames, acknowledgements, pings, limits and refusals. A client written for the real venue talks to it
 //! when only its base addresses are changed. What the venue sends can be compared with what is true
-//! ([`binance::Venue::truth`]), and trouble can be asked for line by line ([`faults`]).
+//! ([`venue::Venue::truth`]), and trouble can be asked for line by line ([`faults`]).
 //!
 //! # How to drive it
 //! - By sockets: [`server::Server::start`] runs it in a thread of its own, plain or over TLS with its own certificate
 //!   authority.
 //! - By bytes and a clock of one's own: [`host::Host`] holds the venue and its connections; give it bytes and times, take
 //!   bytes and deadlines. The server is a loop of sockets around it.
-//! - By messages: [`binance::Venue`] is the protocol alone.
+//! - By messages: [`venue::Venue`] is the venue alone.
 //!
 //! ```
-//! use wirebook::sim::{Config, VenueKind, binance::Venue, wire::Out};
+//! use wirebook::sim::{Config, VenueKind, venue::Venue, wire::Out};
 //!
 //! let start_ns = 1_700_000_000_000_000_000;
 //! let mut venue = Venue::new(&Config::new(VenueKind::Binance), start_ns);
@@ -35,13 +35,15 @@
 //! venue's documentation, so that one misreading cannot hide in both. It never lets a client make it panic, grow without
 //! a named bound, or wait.
 
-pub mod binance;
+mod binance;
 pub mod faults;
 pub mod host;
+mod hub;
 mod limits;
 pub mod market;
 pub mod server;
 mod text;
+pub mod venue;
 pub mod wire;
 
 use std::fmt;
@@ -49,6 +51,7 @@ use std::str::FromStr;
 
 use faults::Script;
 use market::Symbol;
+use venue::Protocol;
 
 /// Which venue to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -72,6 +75,13 @@ impl VenueKind {
             VenueKind::Binance => "binance",
             VenueKind::BinanceUs => "binanceus",
             VenueKind::BinanceJe => "binanceje",
+        }
+    }
+
+    /// The protocol that it speaks.
+    fn protocol(self, config: &Config) -> Box<dyn Protocol> {
+        match self {
+            VenueKind::Binance | VenueKind::BinanceUs | VenueKind::BinanceJe => Box::new(binance::Binance::new(config)),
         }
     }
 }
