@@ -78,6 +78,22 @@ impl VenueKind {
         }
     }
 
+    /// The first `count` symbols, as the venue spells them.
+    fn symbols(self, count: usize) -> Vec<Symbol> {
+        let Defaults { quote, separator, .. } = self.defaults();
+        let mut symbols = market::symbols(count, quote);
+        for symbol in &mut symbols {
+            symbol.name = format!("{}{separator}{}", symbol.base, symbol.quote);
+        }
+        symbols
+    }
+
+    fn defaults(self) -> Defaults {
+        match self {
+            VenueKind::Binance | VenueKind::BinanceUs | VenueKind::BinanceJe => binance::defaults(self),
+        }
+    }
+
     /// The protocol that it speaks.
     fn protocol(self, config: &Config) -> Box<dyn Protocol> {
         match self {
@@ -103,6 +119,15 @@ impl FromStr for VenueKind {
     }
 }
 
+/// What a venue brings along, see [`Config::new`].
+struct Defaults {
+    /// Quote asset of most markets.
+    quote: &'static str,
+    /// Between base and quote in the name of a market.
+    separator: &'static str,
+    limits: Limits,
+}
+
 /// What a loopback venue allows its clients, and how it treats connections. [`Config::new`] sets the venue's own values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -110,8 +135,20 @@ pub struct Limits {
     pub messages_per_s: usize,
     /// Streams of one connection; one more closes it.
     pub streams_per_connection: usize,
+    /// Connection attempts within a second.
+    pub connects_per_s: usize,
     /// Connection attempts within five minutes.
     pub connects_per_5min: usize,
+    /// Connection attempts within ten minutes.
+    pub connects_per_10min: usize,
+    /// Requests to subscribe, to unsubscribe and to log in on one connection within an hour.
+    pub commands_per_h: usize,
+    /// A connection to which nothing was sent for so long is closed, in nanoseconds.
+    pub idle_ns: u64,
+    /// REST requests of one kind within a second.
+    pub requests_per_s: usize,
+    /// REST requests of one kind within two seconds.
+    pub requests_per_2s: usize,
     /// REST weight in a minute of the clock.
     pub weight_per_min: u64,
     /// REST requests in five minutes of the clock.
@@ -132,6 +169,31 @@ pub struct Limits {
     pub connections_max: usize,
     /// Unsent bytes of one connection; a client that reads so slowly is cut.
     pub out_bytes_max: usize,
+}
+
+impl Limits {
+    /// No limits but those that protect the loopback venue itself: connections at a time and unsent bytes.
+    pub const NONE: Limits = Limits {
+        messages_per_s: usize::MAX,
+        streams_per_connection: usize::MAX,
+        connects_per_s: usize::MAX,
+        connects_per_5min: usize::MAX,
+        connects_per_10min: usize::MAX,
+        commands_per_h: usize::MAX,
+        idle_ns: u64::MAX,
+        requests_per_s: usize::MAX,
+        requests_per_2s: usize::MAX,
+        weight_per_min: u64::MAX,
+        requests_per_5min: u64::MAX,
+        ban_after: u32::MAX,
+        ban_ns: 0,
+        ping_ns: u64::MAX,
+        pong_timeout_ns: u64::MAX,
+        lifetime_ns: u64::MAX,
+        shutdown_notice_ns: 0,
+        connections_max: 1_000,
+        out_bytes_max: 16 << 20,
+    };
 }
 
 /// Where in time a book snapshot lies; each member is a share of all snapshots.
@@ -197,12 +259,12 @@ impl Config {
         Config {
             venue,
             seed: 1,
-            symbols: market::symbols(10, binance::quote(venue)),
+            symbols: venue.symbols(10),
             levels: 300,
             updates_per_s: 20,
             rate: None,
             history: 4_096,
-            limits: binance::limits(venue),
+            limits: venue.defaults().limits,
             snapshot: SnapshotMix::REAL,
             early_event_percent: 25,
             http_delay_ns: (1_000_000, 20_000_000),
@@ -212,7 +274,7 @@ impl Config {
 
     /// The same with `count` symbols, at most [`market::SYMBOLS_MAX`]; with many of them less history is kept of each.
     pub fn with_symbols(mut self, count: usize) -> Self {
-        self.symbols = market::symbols(count, binance::quote(self.venue));
+        self.symbols = self.venue.symbols(count);
         self.history = self.history.min((HISTORY_TOTAL / count.max(1)).max(64));
         self
     }

@@ -31,7 +31,7 @@ use super::market::{Event, Span};
 use super::text::percent_decode;
 use super::venue::Protocol;
 use super::wire::{HttpReply, Request};
-use super::{Config, Limits, SnapshotMix, VenueKind};
+use super::{Config, Defaults, Limits, SnapshotMix, VenueKind};
 
 /// Longest stream name that is accepted, in bytes.
 const STREAM_NAME_MAX: usize = 128;
@@ -96,8 +96,7 @@ const fn limits_of(weight_per_min: u64, requests_per_5min: u64, ping_ns: u64, po
         pong_timeout_ns,
         lifetime_ns: 24 * 60 * MINUTE,
         shutdown_notice_ns: 30 * SECOND,
-        connections_max: 1_000,
-        out_bytes_max: 16 << 20,
+        ..Limits::NONE
     }
 }
 
@@ -163,14 +162,10 @@ fn variant(kind: VenueKind) -> &'static Variant {
     }
 }
 
-/// The venue's own limits.
-pub(super) fn limits(kind: VenueKind) -> Limits {
-    variant(kind).limits.clone()
-}
-
-/// The quote asset of most of the venue's markets.
-pub(super) fn quote(kind: VenueKind) -> &'static str {
-    variant(kind).quote
+/// What the venue brings along.
+pub(super) fn defaults(kind: VenueKind) -> Defaults {
+    let variant = variant(kind);
+    Defaults { quote: variant.quote, separator: "", limits: variant.limits.clone() }
 }
 
 const HOUR_MS: u64 = 3_600_000;

@@ -4,13 +4,19 @@
 //! A [`Protocol`](super::venue::Protocol) is handed the hub in each of its calls. It opens connections in it, names its
 //! streams, and says what is to be sent; the hub decides what becomes of it.
 
+mod faults;
+mod paces;
+
 use std::collections::{HashMap, VecDeque};
 
 use fastrand::Rng;
 
-use super::faults::{Action, Engine, RequestVerdict, Verdict, Who, WireFault};
+pub(crate) use self::paces::Batch;
+use self::paces::Pace;
+pub(super) use self::paces::Rate;
+use super::faults::{Action, Engine, Verdict, WireFault};
 use super::limits::Sliding;
-use super::market::{Change, Market, MarketConfig, Side, Span};
+use super::market::{Market, MarketConfig, Span};
 use super::wire::Out;
 use super::{Config, Counters, Limits};
 
@@ -110,42 +116,6 @@ struct Conn {
     silent_until_ns: u64,
 }
 
-/// How far a symbol's book was told at each pace.
-#[derive(Clone, Copy, Debug, Default)]
-struct Pace {
-    /// Last update number told.
-    last: u64,
-    changed: bool,
-    /// Books told at the first pace since the last one at this, for the accelerated mode.
-    count: u64,
-}
-
-/// The accelerated mode.
-#[derive(Debug)]
-pub(super) struct Rate {
-    per_s: u64,
-    /// Events so far, from which the next time follows without rounding errors.
-    count: u64,
-    from_ns: u64,
-    /// Symbols whose book somebody has subscribed, or all.
-    turn: Vec<usize>,
-    at: usize,
-}
-
-impl Rate {
-    pub(super) fn next_ns(&self) -> u64 {
-        self.from_ns + ((u128::from(self.count) + 1) * u128::from(SECOND) / u128::from(self.per_s)) as u64
-    }
-
-    /// The symbol whose turn it is.
-    pub(super) fn take_turn(&mut self) -> Option<usize> {
-        self.count += 1;
-        let index = self.turn.get(self.at % self.turn.len().max(1)).copied()?;
-        self.at = (self.at + 1) % self.turn.len();
-        Some(index)
-    }
-}
-
 /// See the module's documentation.
 #[derive(Debug)]
 pub(crate) struct Hub {
@@ -194,15 +164,8 @@ impl Hub {
             },
             start_ns,
         );
-        let paces =
-            (0..market.len()).map(|index| [Pace { last: market.update_id(index), ..Pace::default() }; PACES_MAX]);
-        let rate = config.rate.map(|per_s| Rate {
-            per_s: u64::from(per_s.clamp(1, 1_000_000)),
-            count: 0,
-            from_ns: start_ns,
-            turn: (0..market.len()).collect(),
-            at: 0,
-        });
+        let paces = (0..market.len()).map(|index| [Pace::told(market.update_id(index)); PACES_MAX]);
+        let rate = config.rate.map(|per_s| Rate::new(per_s, market.len(), start_ns));
         debug_assert!(!rules.paces_ns.is_empty() && rules.paces_ns.len() <= PACES_MAX, "as many as there is room for");
         Hub {
             limits: config.limits.clone(),
@@ -444,24 +407,6 @@ impl Hub {
         subscriptions.iter().map(|(name, _)| name.as_str())
     }
 
-    /// In the accelerated mode the symbols take turns whose book somebody wants.
-    fn refresh_turn(&mut self) {
-        let Some(rate) = &mut self.rate else { return };
-        rate.turn.clear();
-        for index in 0..self.market.len() {
-            let wanted = |stream: &usize| {
-                let stream = &self.streams[*stream];
-                stream.is_book && !stream.subscribers.is_empty()
-            };
-            if self.streams_of[index].iter().any(wanted) {
-                rate.turn.push(index);
-            }
-        }
-        if rate.turn.is_empty() {
-            rate.turn.extend(0..self.market.len());
-        }
-    }
-
     fn leave(&mut self, stream: usize, index: u32) {
         let stream = &mut self.streams[stream];
         stream.subscribers.retain(|other| *other != index);
@@ -469,66 +414,6 @@ impl Hub {
         if stream.subscribers.is_empty() {
             stream.told = (0, 0);
         }
-    }
-
-    // Paces.
-
-    /// Last update number of a symbol that was told at a pace.
-    pub(crate) fn told_id(&self, symbol: usize, pace: usize) -> u64 {
-        self.paces[symbol][pace].last
-    }
-
-    /// Remembers that a symbol has something to tell, and gives the paces at which it is to be told at once.
-    pub(super) fn note_change(&mut self, index: usize) {
-        let Some(paces) = self.paces.get_mut(index) else { return };
-        let id = self.market.update_id(index);
-        for (at, pace) in paces.iter_mut().enumerate().take(self.rules.paces_ns.len()) {
-            // An update may find nothing to do, and an event without update numbers does not exist.
-            if id != pace.last && !std::mem::replace(&mut pace.changed, true) {
-                self.dirty[at].push(index);
-            }
-        }
-    }
-
-    /// Symbols that have something to tell at a pace; they count as told from now on.
-    pub(super) fn take_dirty(&mut self, pace: usize) -> Vec<usize> {
-        let dirty = std::mem::take(&mut self.dirty[pace]);
-        for index in &dirty {
-            self.paces[*index][pace].changed = false;
-        }
-        dirty
-    }
-
-    /// The list of [`Hub::take_dirty`] for the next time.
-    pub(super) fn give_dirty(&mut self, pace: usize, mut dirty: Vec<usize>) {
-        dirty.clear();
-        if self.dirty[pace].is_empty() {
-            self.dirty[pace] = dirty;
-        }
-    }
-
-    /// Marks the truth before a book is told at the first pace.
-    pub(super) fn mark(&mut self, index: usize) {
-        let told = self.paces[index].iter().take(self.rules.paces_ns.len()).map(|pace| pace.last).min();
-        self.market.mark_keeping(index, told.unwrap_or_default());
-    }
-
-    /// The book was told.
-    pub(super) fn note_told(&mut self, index: usize, pace: usize) {
-        self.paces[index][pace].last = self.market.update_id(index);
-    }
-
-    /// In the accelerated mode: whether a slower pace has its turn after so many books of the first one.
-    pub(super) fn count_turn(&mut self, index: usize, pace: usize) -> bool {
-        let paces_ns = self.rules.paces_ns;
-        let every = paces_ns[pace].checked_div(paces_ns[0]).unwrap_or(1).max(1);
-        let pace = &mut self.paces[index][pace];
-        pace.count += 1;
-        let due = pace.count >= every;
-        if due {
-            pace.count = 0;
-        }
-        due
     }
 
     // What is sent.
@@ -773,89 +658,6 @@ impl Hub {
         write(self.now_ns, conn.view, &mut text);
         self.send(index, Out::Text(text));
     }
-
-    // Faults.
-
-    /// Asks what becomes of a request, and how long its answer takes. `symbol` is empty where the request names none;
-    /// `snapshot` says that it wants a book.
-    pub(crate) fn judge_request(&mut self, path: &str, symbol: &str, snapshot: bool) -> RequestVerdict {
-        let mut verdict = self.faults.on_request(self.now_ns, path, symbol, snapshot);
-        let touched = verdict.status.is_some() || verdict.delay_ns > 0 || verdict.stale;
-        self.counters.faults += u64::from(touched);
-        let (least_ns, most_ns) = self.http_delay_ns;
-        let delay_ns = self.rng.u64(least_ns..most_ns.max(least_ns) + 1);
-        verdict.delay_ns = delay_ns.saturating_add(verdict.delay_ns);
-        verdict
-    }
-
-    /// Whether a scripted fault closes new connections before a byte is exchanged.
-    pub(super) fn refuses(&mut self) -> bool {
-        self.advance_faults();
-        let refused = self.faults.refuses(self.now_ns);
-        self.counters.faults += u64::from(refused);
-        refused
-    }
-
-    /// Faults of bytes that are in force, with their end.
-    pub(super) fn wire_faults(&self, now_ns: u64) -> impl Iterator<Item = (WireFault, u64)> {
-        self.wire_faults.iter().copied().filter(move |(_, until_ns)| now_ns < *until_ns)
-    }
-
-    pub(super) fn advance_faults(&mut self) {
-        let now_ns = self.now_ns;
-        if self.faults.next_ns().is_some_and(|next_ns| next_ns <= now_ns) {
-            self.faults.fire(now_ns, &mut self.actions);
-            self.act();
-        }
-    }
-
-    /// Does what the faults ask for.
-    fn act(&mut self) {
-        let now_ns = self.now_ns;
-        let actions = std::mem::take(&mut self.actions);
-        for action in &actions {
-            if let Action::Wire { fault, until_ns } = action {
-                self.wire_faults.retain(|(_, until_ns)| now_ns < *until_ns);
-                self.wire_faults.push((*fault, *until_ns));
-            }
-            let who = match action {
-                Action::Close { who, .. }
-                | Action::Cut { who }
-                | Action::HalfOpen { who }
-                | Action::Silence { who, .. } => *who,
-                Action::Wire { .. } | Action::Shutdown { .. } => Who::All,
-            };
-            let mut concerned: Vec<u32> =
-                (0..self.conns.len() as u32).filter(|index| self.conns[*index as usize].is_some()).collect();
-            if who == Who::One && !concerned.is_empty() {
-                concerned = vec![concerned[self.faults.pick(concerned.len())]];
-            }
-            for index in concerned {
-                self.counters.faults += 1;
-                match action {
-                    Action::Close { code, .. } => self.end(index, Out::Close { code: *code, reason: String::new() }),
-                    Action::Cut { .. } => self.end(index, Out::Cut),
-                    Action::HalfOpen { .. } => self.end(index, Out::Stall),
-                    Action::Wire { fault, until_ns } => self.send(index, Out::Wire(*fault, *until_ns)),
-                    Action::Silence { until_ns, .. } => {
-                        if let Some(conn) = self.conns[index as usize].as_mut() {
-                            conn.silent_until_ns = conn.silent_until_ns.max(*until_ns);
-                        }
-                    }
-                    Action::Shutdown { after_ns } => {
-                        self.announce_shutdown(index);
-                        if let Some(conn) = self.conns[index as usize].as_mut() {
-                            conn.close_ns = conn.close_ns.min(now_ns.saturating_add(*after_ns));
-                            conn.notice_ns = u64::MAX;
-                        }
-                        self.next_conn_ns = 0;
-                    }
-                }
-            }
-        }
-        self.actions = actions;
-        self.actions.clear();
-    }
 }
 
 /// What a protocol remembers of each connection.
@@ -883,40 +685,5 @@ impl<T> PerConn<T> {
     pub(crate) fn remove(&mut self, id: ConnId) -> Option<T> {
         self.get_mut(id)?;
         self.0[id.index()].take().map(|(_, value)| value)
-    }
-}
-
-/// A batch of book changes, already sorted: bids falling, asks rising.
-#[derive(Debug, Default)]
-pub(crate) struct Batch {
-    pub(crate) first: u64,
-    pub(crate) last: u64,
-    pub(crate) bids: Vec<(i64, i64)>,
-    pub(crate) asks: Vec<(i64, i64)>,
-}
-
-impl Batch {
-    /// Gathers all changes above `after`, each price once with its quantity now.
-    pub(crate) fn gather(&mut self, market: &Market, index: usize, after: u64) {
-        self.first = after + 1;
-        self.last = market.update_id(index);
-        self.bids.clear();
-        self.asks.clear();
-        let slot = |change: &Change| (change.price, 0);
-        for change in market.changes_since(index, after) {
-            match change.side {
-                Side::Bid => self.bids.push(slot(change)),
-                Side::Ask => self.asks.push(slot(change)),
-            }
-        }
-        self.bids.sort_unstable_by_key(|level| std::cmp::Reverse(level.0));
-        self.asks.sort_unstable();
-        self.bids.dedup_by_key(|level| level.0);
-        self.asks.dedup_by_key(|level| level.0);
-        for (side, levels) in [(Side::Bid, &mut self.bids), (Side::Ask, &mut self.asks)] {
-            for (level_price, level_qty) in levels {
-                *level_qty = market.quantity(index, side, *level_price);
-            }
-        }
     }
 }
