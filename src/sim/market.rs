@@ -727,6 +727,20 @@ impl Market {
         self.instruments[index].series.get(span).map(|series| (&series.current, &series.closed))
     }
 
+    /// The candle that opened at a time; call [`Market::roll`] before. What lies before the market's beginning, or is
+    /// forgotten, is made up.
+    pub fn candle_at(&self, index: usize, span: usize, open_ms: u64) -> Candle {
+        if let Some((current, closed)) = self.candles(index, span) {
+            if current.open_ms == open_ms {
+                return *current;
+            }
+            if let Ok(at) = closed.binary_search_by_key(&open_ms, |candle| candle.open_ms) {
+                return closed[at];
+            }
+        }
+        self.old_candle(index, span, open_ms)
+    }
+
     /// A candle from before the market began: made up from the seed of the symbol, equal for equal questions, and
     /// joined to its neighbours at open and close.
     pub fn old_candle(&self, index: usize, span: usize, open_ms: u64) -> Candle {

@@ -41,7 +41,9 @@ pub mod host;
 mod hub;
 mod limits;
 pub mod market;
+mod okex;
 pub mod server;
+mod shown;
 mod text;
 pub mod venue;
 pub mod wire;
@@ -63,11 +65,13 @@ pub enum VenueKind {
     BinanceUs,
     /// binance.je, closed in 2020, as it was last.
     BinanceJe,
+    /// OKX spot (API v5), by its old name.
+    Okex,
 }
 
 impl VenueKind {
     /// All loopback venues.
-    pub const ALL: [VenueKind; 3] = [VenueKind::Binance, VenueKind::BinanceUs, VenueKind::BinanceJe];
+    pub const ALL: [VenueKind; 4] = [VenueKind::Binance, VenueKind::BinanceUs, VenueKind::BinanceJe, VenueKind::Okex];
 
     /// The venue's id.
     pub fn name(self) -> &'static str {
@@ -75,6 +79,7 @@ impl VenueKind {
             VenueKind::Binance => "binance",
             VenueKind::BinanceUs => "binanceus",
             VenueKind::BinanceJe => "binanceje",
+            VenueKind::Okex => "okex",
         }
     }
 
@@ -91,6 +96,7 @@ impl VenueKind {
     fn defaults(self) -> Defaults {
         match self {
             VenueKind::Binance | VenueKind::BinanceUs | VenueKind::BinanceJe => binance::defaults(self),
+            VenueKind::Okex => okex::defaults(),
         }
     }
 
@@ -98,6 +104,7 @@ impl VenueKind {
     fn protocol(self, config: &Config) -> Box<dyn Protocol> {
         match self {
             VenueKind::Binance | VenueKind::BinanceUs | VenueKind::BinanceJe => Box::new(binance::Binance::new(config)),
+            VenueKind::Okex => Box::new(okex::Okex::new(config)),
         }
     }
 }

@@ -156,9 +156,9 @@ static BINANCE_JE: Variant = Variant {
 
 fn variant(kind: VenueKind) -> &'static Variant {
     match kind {
-        VenueKind::Binance => &BINANCE,
         VenueKind::BinanceUs => &BINANCE_US,
         VenueKind::BinanceJe => &BINANCE_JE,
+        _ => &BINANCE,
     }
 }
 

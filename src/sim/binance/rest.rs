@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::super::hub::Hub;
 use super::super::limits::Refusal;
-use super::super::market::{Candle, Side, Stats};
+use super::super::market::{Side, Stats};
 use super::super::text::{percent_decode, put_string, put_u64};
 use super::super::wire::{HttpReply, Request};
 use super::frames::{TimeUnit, partial_depth, put_id, put_mean, put_percent, put_price, put_qty, put_quote};
@@ -502,7 +502,7 @@ impl Binance {
             if i > 0 {
                 out.push(',');
             }
-            let candle = candle(hub, index, span, open_ms);
+            let candle = hub.market.candle_at(index, span, open_ms);
             out.push('[');
             put_u64(&mut out, unit.of_ms(open_ms));
             for price in [candle.open, candle.high, candle.low, candle.close] {
@@ -793,19 +793,6 @@ fn trade_rows(hub: &Hub, index: usize, from: Option<u64>, limit: usize, unit: Ti
     }
     out.push(']');
     out
-}
-
-/// A candle of the market, or a made-up one from before it began.
-fn candle(hub: &Hub, index: usize, span: usize, open_ms: u64) -> Candle {
-    if let Some((current, closed)) = hub.market.candles(index, span) {
-        if current.open_ms == open_ms {
-            return *current;
-        }
-        if let Ok(at) = closed.binary_search_by_key(&open_ms, |candle| candle.open_ms) {
-            return closed[at];
-        }
-    }
-    hub.market.old_candle(index, span, open_ms)
 }
 
 fn ticker_row(

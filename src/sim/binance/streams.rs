@@ -43,7 +43,7 @@ impl View {
 }
 
 /// The message before the end of a connection.
-pub(super) fn put_shutdown_notice(now_ns: u64, view: usize, out: &mut String) {
+pub(super) fn put_shutdown_notice(now_ns: u64, _conn: ConnId, view: usize, out: &mut String) {
     let view = View::of(view);
     put_event(out, view, "!serverShutdown", |out| frames::server_shutdown(out, now_ns, view.unit));
 }

@@ -16,7 +16,7 @@ use self::paces::Pace;
 pub(super) use self::paces::Rate;
 use super::faults::{Action, Engine, Verdict, WireFault};
 use super::limits::Sliding;
-use super::market::{Market, MarketConfig, Span};
+use super::market::{Candle, Market, MarketConfig, Span};
 use super::wire::Out;
 use super::{Config, Counters, Limits};
 
@@ -41,6 +41,11 @@ impl ConnId {
     pub fn index(self) -> usize {
         self.index as usize
     }
+
+    /// A number that no other connection of the venue ever had.
+    pub(crate) fn number(self) -> u32 {
+        self.generation
+    }
 }
 
 /// What a table can say about a venue.
@@ -51,8 +56,9 @@ pub(crate) struct Rules {
     pub(crate) paces_ns: &'static [u64],
     /// Candle lengths of the market.
     pub(crate) spans: &'static [Span],
-    /// Writes the message that announces the end of a connection (time in nanoseconds, view), where there is one.
-    pub(crate) shutdown_notice: Option<fn(u64, usize, &mut String)>,
+    /// Writes the message that announces the end of a connection (time in nanoseconds, connection, view), where there
+    /// is one.
+    pub(crate) shutdown_notice: Option<fn(u64, ConnId, usize, &mut String)>,
     /// Added to the seed, so that equal seeds do not give equal dice to all venues.
     pub(crate) salt: u64,
 }
@@ -374,6 +380,19 @@ impl Hub {
         std::mem::replace(&mut self.streams[stream].told, news) != news
     }
 
+    /// What a stream of candles has to tell: the candle that ended since the last time, and the open one if it is not
+    /// as it was told.
+    pub(crate) fn candle_news(&mut self, stream: usize, span: usize) -> [Option<(Candle, bool)>; 2] {
+        let index = self.streams[stream].symbol;
+        self.market.roll(index, span, self.now_ns);
+        let Some((current, closed)) = self.market.candles(index, span) else { return [None; 2] };
+        let current = *current;
+        let told_ms = self.streams[stream].told.0;
+        let ended = closed.binary_search_by_key(&told_ms, |candle| candle.open_ms).ok().map(|at| closed[at]);
+        let is_news = self.is_news(stream, (current.open_ms, current.trades));
+        [ended.map(|ended| (ended, true)), is_news.then_some((current, false))]
+    }
+
     /// Subscribes a stream, or a name without one; false when it was subscribed already.
     pub(crate) fn subscribe(&mut self, id: ConnId, name: &str, stream: Option<usize>) -> bool {
         let Some(conn) = self.conn(id) else { return false };
@@ -655,7 +674,7 @@ impl Hub {
         let Some(write) = self.rules.shutdown_notice else { return };
         let Some(conn) = self.conns[index as usize].as_ref() else { return };
         let mut text = String::new();
-        write(self.now_ns, conn.view, &mut text);
+        write(self.now_ns, ConnId { index, generation: conn.generation }, conn.view, &mut text);
         self.send(index, Out::Text(text));
     }
 }
