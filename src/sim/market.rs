@@ -675,6 +675,12 @@ impl Market {
         marks.get(at).map(|(_, fingerprint)| *fingerprint)
     }
 
+    /// The last marked update number after which the book had this fingerprint.
+    pub fn update_with(&self, index: usize, fingerprint: u64) -> Option<u64> {
+        let mut marks = self.instruments[index].marks.iter().rev();
+        marks.find(|(_, its)| *its == fingerprint).map(|(id, _)| *id)
+    }
+
     /// The book as it is now.
     pub fn truth(&self, index: usize) -> Truth {
         let it = &self.instruments[index];

@@ -90,6 +90,11 @@ impl VenueKind {
         for symbol in &mut symbols {
             symbol.name = format!("{}{separator}{}", symbol.base, symbol.quote);
         }
+        if self == VenueKind::Okex {
+            let derivatives = okex::derivatives();
+            symbols.truncate(market::SYMBOLS_MAX - derivatives.len());
+            symbols.extend(derivatives);
+        }
         symbols
     }
 
@@ -280,6 +285,7 @@ impl Config {
     }
 
     /// The same with `count` symbols, at most [`market::SYMBOLS_MAX`]; with many of them less history is kept of each.
+    /// OKX has a perpetual swap and a future beside them.
     pub fn with_symbols(mut self, count: usize) -> Self {
         self.symbols = self.venue.symbols(count);
         self.history = self.history.min((HISTORY_TOTAL / count.max(1)).max(64));

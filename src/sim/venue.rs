@@ -116,6 +116,11 @@ impl Venue {
         self.market().truth_levels_at(self.market().index(symbol)?, update_id)
     }
 
+    /// The last marked update number after which the true book had this fingerprint, for venues that tell no numbers.
+    pub fn update_with(&self, symbol: &str, fingerprint: u64) -> Option<u64> {
+        self.market().update_with(self.market().index(symbol)?, fingerprint)
+    }
+
     /// What happened so far.
     pub fn counters(&self) -> &Counters {
         &self.hub.counters

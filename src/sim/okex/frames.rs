@@ -8,6 +8,27 @@ use super::super::hub::{ConnId, Writing};
 use super::super::market::{AggTrade, Candle, Market, Side, Stats, Symbol, Trade};
 use super::super::shown::Shown;
 use super::super::text::{put_fixed, put_short};
+use super::{EXPIRY, EXPIRY_MS};
+
+/// Kinds of markets.
+pub(super) const INST_TYPES: [&str; 5] = ["SPOT", "MARGIN", "SWAP", "FUTURES", "OPTION"];
+
+/// A contract is a hundredth of a coin.
+const CONTRACT_SCALE: u8 = 2;
+
+/// The kind of a market.
+pub(super) fn inst_type(symbol: &Symbol) -> &'static str {
+    match symbol.name.rsplit('-').next() {
+        Some("SWAP") => "SWAP",
+        Some(EXPIRY) => "FUTURES",
+        _ => "SPOT",
+    }
+}
+
+/// Whether quantities are contracts.
+fn has_contracts(symbol: &Symbol) -> bool {
+    inst_type(symbol) != "SPOT"
+}
 
 /// Levels a side that the checksum covers.
 const CHECKED: usize = 25;
@@ -33,9 +54,15 @@ fn quote(out: &mut String, key: &str, symbol: &Symbol, mantissa: i128) {
     out.push_str(key);
     out.push('"');
     let mut text = String::new();
-    put_fixed(&mut text, mantissa, symbol.price_scale + symbol.qty_scale, 8);
+    let contract_scale = if has_contracts(symbol) { CONTRACT_SCALE } else { 0 };
+    put_fixed(&mut text, mantissa, symbol.price_scale + symbol.qty_scale + contract_scale, 8);
     out.push_str(text.trim_end_matches('0').trim_end_matches('.'));
     out.push('"');
+}
+
+/// A traded quantity in coins; of contracts where the quantities are those.
+fn coins(out: &mut String, key: &str, symbol: &Symbol, mantissa: i64) {
+    number(out, key, mantissa, symbol.qty_scale + if has_contracts(symbol) { CONTRACT_SCALE } else { 0 });
 }
 
 /// `,"connId":"a4d3ae55"`
@@ -203,7 +230,7 @@ pub(super) fn ticker(out: &mut String, market: &Market, index: usize, stats: &St
 pub(super) fn ticker_row(out: &mut String, market: &Market, index: usize, stats: &Stats, now_ns: u64) {
     let symbol = market.symbol(index);
     let (bid, ask) = (market.best(index, Side::Bid), market.best(index, Side::Ask));
-    let _ = write!(out, "{{\"instType\":\"SPOT\",\"instId\":\"{}\"", symbol.name);
+    let _ = write!(out, "{{\"instType\":\"{}\",\"instId\":\"{}\"", inst_type(symbol), symbol.name);
     price(out, ",\"last\":", symbol, stats.last);
     qty(out, ",\"lastSz\":", symbol, stats.last_qty);
     price(out, ",\"askPx\":", symbol, ask.0);
@@ -215,7 +242,11 @@ pub(super) fn ticker_row(out: &mut String, market: &Market, index: usize, stats:
     price(out, ",\"low24h\":", symbol, stats.low);
     price(out, ",\"sodUtc0\":", symbol, stats.open);
     price(out, ",\"sodUtc8\":", symbol, stats.open);
-    quote(out, ",\"volCcy24h\":", symbol, stats.quote_volume);
+    if has_contracts(symbol) {
+        coins(out, ",\"volCcy24h\":", symbol, stats.volume);
+    } else {
+        quote(out, ",\"volCcy24h\":", symbol, stats.quote_volume);
+    }
     qty(out, ",\"vol24h\":", symbol, stats.volume);
     let _ = write!(out, ",\"ts\":\"{}\"}}", ms(now_ns));
 }
@@ -228,23 +259,29 @@ pub(super) fn candle(out: &mut String, symbol: &Symbol, interval: &str, candle: 
     out.push_str("]}");
 }
 
-/// Open time, open, high, low, close, volume in base, in quote and in quote again, and whether it is over.
+/// Open time, open, high, low, close, volume in base, in quote and in quote again, and whether it is over. The volumes of
+/// swaps are contracts, coins and quote.
 pub(super) fn candle_row(out: &mut String, symbol: &Symbol, candle: &Candle, closed: bool) {
     let _ = write!(out, "[\"{}\"", candle.open_ms);
     for mantissa in [candle.open, candle.high, candle.low, candle.close] {
         price(out, ",", symbol, mantissa);
     }
     qty(out, ",", symbol, candle.volume);
-    quote(out, ",", symbol, candle.quote_volume);
+    if has_contracts(symbol) {
+        coins(out, ",", symbol, candle.volume);
+    } else {
+        quote(out, ",", symbol, candle.quote_volume);
+    }
     quote(out, ",", symbol, candle.quote_volume);
     out.push_str(if closed { ",\"1\"]" } else { ",\"0\"]" });
 }
 
 /// `{"arg":{"channel":"instruments","instType":"SPOT"},"data":[..]}`
-pub(super) fn instruments(out: &mut String, market: &Market) {
-    out.push_str("{\"arg\":{\"channel\":\"instruments\",\"instType\":\"SPOT\"},\"data\":[");
-    for index in 0..market.len() {
-        if index > 0 {
+pub(super) fn instruments(out: &mut String, market: &Market, wanted: &str) {
+    let _ = write!(out, "{{\"arg\":{{\"channel\":\"instruments\",\"instType\":\"{wanted}\"}},\"data\":[");
+    let rows = (0..market.len()).filter(|index| inst_type(market.symbol(*index)) == wanted);
+    for (i, index) in rows.enumerate() {
+        if i > 0 {
             out.push(',');
         }
         instrument_row(out, market, index);
@@ -255,14 +292,24 @@ pub(super) fn instruments(out: &mut String, market: &Market) {
 /// One market; `instIdCode` alone is a number.
 pub(super) fn instrument_row(out: &mut String, market: &Market, index: usize) {
     let symbol = market.symbol(index);
+    let derivative = has_contracts(symbol);
+    // What derivatives have, and what they do not have.
+    let its = |value: &'static str| if derivative { value } else { "" };
+    let family = if derivative { format!("{}-{}", symbol.base, symbol.quote) } else { String::new() };
+    let (base, quote) = if derivative { ("", "") } else { (symbol.base.as_str(), symbol.quote.as_str()) };
     let _ = write!(
         out,
-        "{{\"alias\":\"\",\"baseCcy\":\"{}\",\"category\":\"1\",\"ctMult\":\"\",\"ctType\":\"\",\"ctVal\":\"\",\
-         \"ctValCcy\":\"\",\"expTime\":\"\",\"instFamily\":\"\",\"instId\":\"{}\",\"instIdCode\":{},\
-         \"instType\":\"SPOT\",\"lever\":\"10\",\"listTime\":\"1548133413000\"",
-        symbol.base,
+        "{{\"alias\":\"\",\"baseCcy\":\"{base}\",\"category\":\"1\",\"ctMult\":\"{}\",\"ctType\":\"{}\",\
+         \"ctVal\":\"{}\",\"ctValCcy\":\"{}\",\"expTime\":\"{}\",\"instFamily\":\"{family}\",\"instId\":\"{}\",\
+         \"instIdCode\":{},\"instType\":\"{}\",\"lever\":\"10\",\"listTime\":\"1548133413000\"",
+        its("1"),
+        its("linear"),
+        its("0.01"),
+        if derivative { symbol.base.as_str() } else { "" },
+        if inst_type(symbol) == "FUTURES" { EXPIRY_MS } else { "" },
         symbol.name,
-        10_000 + index
+        10_000 + index,
+        inst_type(symbol),
     );
     qty(out, ",\"lotSz\":", symbol, symbol.step);
     qty(out, ",\"maxLmtSz\":", symbol, symbol.step.saturating_mul(symbol.order_steps).saturating_mul(10_000));
@@ -270,9 +317,9 @@ pub(super) fn instrument_row(out: &mut String, market: &Market, index: usize) {
     qty(out, ",\"minSz\":", symbol, symbol.step);
     let _ = write!(
         out,
-        ",\"optType\":\"\",\"quoteCcy\":\"{}\",\"settleCcy\":\"\",\"state\":\"live\",\"stk\":\"\"",
-        symbol.quote
+        ",\"optType\":\"\",\"quoteCcy\":\"{quote}\",\"settleCcy\":\"{}\",\"state\":\"live\",\"stk\":\"\"",
+        if derivative { symbol.quote.as_str() } else { "" }
     );
     price(out, ",\"tickSz\":", symbol, symbol.tick);
-    out.push_str(",\"uly\":\"\"}");
+    let _ = write!(out, ",\"uly\":\"{family}\"}}");
 }

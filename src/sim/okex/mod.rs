@@ -1,4 +1,4 @@
-//! The loopback OKX: public spot market data of its API v5, as of 2026.
+//! The loopback OKX: public market data of its API v5, as of 2026.
 //!
 //! # As on the real venue
 //! - `/ws/v5/public`, `/ws/v5/business` (candles and `trades-all`) and `/ws/v5/private`; a channel on the wrong path is
@@ -12,8 +12,9 @@
 //!
 //! # Other than on the real venue
 //! - The checksum is right; since early 2026 the real one is always 0.
-//! - Markets are spot only; the lists of other kinds are empty, and channels of derivatives do not exist. There are no
-//!   candles of three months.
+//! - Beside the spot markets there is one perpetual swap, BTC-USDT-SWAP, and one future, in contracts of a hundredth of
+//!   a coin. The lists of other kinds are empty, and there are no channels of funding, open interest and the like. There
+//!   are no candles of three months.
 //! - All logins fail, so that the private path and the books of VIP users are closed.
 //! - The notice of a shutdown comes before every end for age, which the real venue does not have.
 //! - The numbers of orders at a price are made up.
@@ -27,7 +28,7 @@ use serde_json::Value;
 use self::streams::Kind;
 use super::hub::{ConnId, Hub, PerConn, Rules};
 use super::limits::Sliding;
-use super::market::{Event, Span};
+use super::market::{Event, Span, Symbol};
 use super::shown::Shown;
 use super::text::put_string;
 use super::venue::Protocol;
@@ -63,6 +64,25 @@ pub(super) fn defaults() -> Defaults {
         },
     }
 }
+
+/// The derivatives that the venue has beside its spot markets.
+pub(super) fn derivatives() -> [Symbol; 2] {
+    ["SWAP", EXPIRY].map(|suffix| Symbol {
+        name: format!("BTC-USDT-{suffix}"),
+        base: "BTC".to_owned(),
+        quote: "USDT".to_owned(),
+        price_scale: 1,
+        qty_scale: 2,
+        tick: 1,
+        step: 1,
+        price: 600_000,
+        order_steps: 3_000,
+    })
+}
+
+/// The last day of the one future, and its end in milliseconds.
+const EXPIRY: &str = "301227";
+const EXPIRY_MS: &str = "1924588800000";
 
 /// The three paths, which have channels of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

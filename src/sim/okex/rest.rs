@@ -146,17 +146,12 @@ fn time(hub: &mut Hub, _query: &Query<'_>) -> Answer {
 }
 
 fn instruments(hub: &mut Hub, query: &Query<'_>) -> Answer {
-    match query.needed("instType")? {
-        "SPOT" => {}
-        "MARGIN" | "SWAP" | "FUTURES" => return Ok(String::new()),
-        "OPTION" => {
-            let family = query.value("uly").or_else(|| query.value("instFamily"));
-            return family.map(|_| String::new()).ok_or((50014, "Parameter uly can not be empty".to_owned()));
-        }
-        _ => return Err((51000, "Parameter instType error".to_owned())),
+    let inst_type = inst_type(query)?;
+    if inst_type == "OPTION" && query.value("uly").or_else(|| query.value("instFamily")).is_none() {
+        return Err((50014, "Parameter uly can not be empty".to_owned()));
     }
     let only = query.value("instId").map(|_| query.symbol(hub)).transpose()?;
-    let rows = (0..hub.market.len()).filter(|index| only.is_none_or(|only| only == *index));
+    let rows = of_type(hub, inst_type).into_iter().filter(|index| only.is_none_or(|only| only == *index));
     Ok(joined(rows, |out, index| frames::instrument_row(out, &hub.market, index)))
 }
 
@@ -187,11 +182,19 @@ fn ticker(hub: &mut Hub, query: &Query<'_>) -> Answer {
 }
 
 fn tickers(hub: &mut Hub, query: &Query<'_>) -> Answer {
-    match query.needed("instType")? {
-        "SPOT" => Ok(ticker_rows(hub, 0..hub.market.len())),
-        "SWAP" | "FUTURES" | "OPTION" => Ok(String::new()),
-        _ => Err((51000, "Parameter instType error".to_owned())),
-    }
+    let rows = of_type(hub, inst_type(query)?);
+    Ok(ticker_rows(hub, rows.into_iter()))
+}
+
+fn inst_type<'a>(query: &'a Query<'_>) -> Result<&'a str, (u32, String)> {
+    let inst_type = query.needed("instType")?;
+    let known = frames::INST_TYPES.contains(&inst_type);
+    known.then_some(inst_type).ok_or((51000, "Parameter instType error".to_owned()))
+}
+
+/// Indices of the markets of a kind.
+fn of_type(hub: &Hub, inst_type: &str) -> Vec<usize> {
+    (0..hub.market.len()).filter(|index| frames::inst_type(hub.market.symbol(*index)) == inst_type).collect()
 }
 
 /// Newest first.

@@ -58,7 +58,8 @@ pub(super) enum Kind {
     AllTrades,
     Ticker,
     Candle(usize),
-    Instruments,
+    /// Index in [`frames::INST_TYPES`].
+    Instruments(usize),
     /// What exists and has no news.
     Silent,
 }
@@ -72,7 +73,7 @@ impl Okex {
             "bbo-tbt" => (Kind::BestTick, Path::Public),
             "trades" => (Kind::Trades, Path::Public),
             "tickers" => (Kind::Ticker, Path::Public),
-            "instruments" => (Kind::Instruments, Path::Public),
+            "instruments" => (Kind::Instruments(0), Path::Public),
             "status" => (Kind::Silent, Path::Public),
             "trades-all" => (Kind::AllTrades, Path::Business),
             "books-l2-tbt" | "books50-l2-tbt" if path == Path::Public => {
@@ -91,16 +92,16 @@ impl Okex {
         }
         let all = hub.market.len();
         let (symbol, name) = match kind {
-            Kind::Instruments => {
-                let spot = arg.get("instType").and_then(Value::as_str) == Some("SPOT");
-                let known = ["SPOT", "MARGIN", "SWAP", "FUTURES", "OPTION"];
-                let inst_type = arg.get("instType").and_then(Value::as_str).filter(|name| known.contains(name));
-                let inst_type = inst_type.ok_or_else(|| unknown(channel, arg))?;
-                let name = format!("{channel}:{inst_type}");
-                if !spot {
-                    return Ok(self.named(hub, &name, all, Kind::Silent));
-                }
-                (all, name)
+            Kind::Instruments(_) => {
+                let inst_type = arg.get("instType").and_then(Value::as_str);
+                let at = frames::INST_TYPES.iter().position(|known| Some(*known) == inst_type);
+                let at = at.ok_or_else(|| unknown(channel, arg))?;
+                return Ok(self.named(
+                    hub,
+                    &format!("{channel}:{}", frames::INST_TYPES[at]),
+                    all,
+                    Kind::Instruments(at),
+                ));
             }
             Kind::Silent => (all, channel.to_owned()),
             _ => {
@@ -153,7 +154,7 @@ impl Okex {
                 let Some((current, _)) = hub.market.candles(index, span) else { return };
                 frames::candle(&mut text, hub.market.symbol(index), INTERVALS[span], current, false);
             }
-            Kind::Instruments => frames::instruments(&mut text, &hub.market),
+            Kind::Instruments(at) => frames::instruments(&mut text, &hub.market, frames::INST_TYPES[at]),
             Kind::Silent => return,
         }
         hub.send_text(conn, text);
