@@ -269,6 +269,25 @@ pub struct FetchedBook {
     pub venue_time: Option<Wall>,
 }
 
+impl FetchedBook {
+    /// A book of these levels, price and amount, at the scales of `market` or, if they are finer, at theirs.
+    pub(super) fn of(bids: &[(Fixed, Fixed)], asks: &[(Fixed, Fixed)], market: &Market) -> Result<FetchedBook, Error> {
+        let scales = |(price, amount): (u8, u8), level: &(Fixed, Fixed)| {
+            (price.max(level.0.trimmed().scale()), amount.max(level.1.trimmed().scale()))
+        };
+        let scales_at_least = (market.price_scale, market.amount_scale);
+        let (price_scale, amount_scale) = bids.iter().chain(asks).fold(scales_at_least, scales);
+        let level = |(price, amount): &(Fixed, Fixed)| match (price.rescale(price_scale), amount.rescale(amount_scale))
+        {
+            (Ok(price), Ok(qty)) => Ok(Level { price, qty }),
+            _ => Err(Error::new(ErrorKind::BadResponse, "the book has numbers that do not fit into one scale")),
+        };
+        let bids = bids.iter().map(level).collect::<Result<_, _>>()?;
+        let asks = asks.iter().map(level).collect::<Result<_, _>>()?;
+        Ok(FetchedBook { bids, asks, price_scale, amount_scale, nonce: None, venue_time: None })
+    }
+}
+
 /// A REST request, signed where it has to be.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SignedRequest {

@@ -4,7 +4,12 @@
 //! stream, chained by `prevSeqId`; until about 2023 only a checksum tied them, since 2026 the checksum is always 0. Frames
 //! above the decoders are from captures of May 2022 and from OKX's documentation of 2025.
 
+mod fetch;
+mod private;
+#[cfg(test)]
+mod private_tests;
 mod rest;
+mod rows;
 #[cfg(test)]
 mod tests;
 
@@ -50,7 +55,7 @@ pub static OKEX: Profile = Profile {
     book_window: 0,
     market_lists: LISTS.len() as u8,
     ping_text: Some("ping"),
-    trading: None,
+    trading: Some(&private::TRADING),
     open: || Box::new(Okex { doc: DocParser::default() }),
 };
 
@@ -641,9 +646,9 @@ fn named_topic(message: &str) -> Option<String> {
     Some(format!("{channel}:{symbol}"))
 }
 
-/// The number of our request in the copy of it that some refusals carry, as text within text.
+/// The number of our request in the copy of it that some refusals carry, as text within text: unescaped or not.
 fn quoted_id(message: &str) -> Option<u64> {
-    let (_, rest) = message.split_once(r#"\"id\""#)?;
+    let (_, rest) = message.split_once("\"id")?;
     let digits = rest.trim_start_matches([':', ' ', '\\', '"']);
     let len = digits.bytes().take_while(u8::is_ascii_digit).count();
     digits.get(..len)?.parse().ok()
