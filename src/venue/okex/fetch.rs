@@ -3,25 +3,20 @@
 //! Each answer is `{"code":"0","msg":"","data":[..]}` with the newest row first; rows are turned round here. Lists end
 //! after 100 rows, or what `limit` says.
 
-use rust_decimal::Decimal;
-
 use super::private::OkexTrading;
-use super::rest::{kind_of, refusal, status};
+use super::rest::{refusal, refused, status};
 use super::{INTERVALS, rows};
 use crate::decimal::Fixed;
 use crate::error::{Error, ErrorKind};
 use crate::json::Node;
 use crate::market::{Market, MarketKind};
-use crate::model::{
-    Candle, Code, Currency, Fee, LedgerEntry, LedgerKind, MarketId, Ticker, Timeframe, Trade, TradingFee, Transaction,
-    TransactionKind, TransactionStatus, Wall,
-};
-use crate::venue::shared::{cut, no_candles, unreadable};
+use crate::model::{Candle, Code, MarketId, Ticker, Timeframe, Trade, TransactionKind, Wall};
+use crate::venue::shared::{no_candles, unreadable};
 use crate::venue::sign::percent_encode;
 use crate::venue::trading::{
-    Context, Fetch, Fetched, FetchedBook, Members, OrderRow, SignedRequest, code, needs_credentials, unsupported,
+    self, Context, Fetch, Fetched, FetchedBook, Members, OrderRow, SignedRequest, needs_credentials, unsupported,
 };
-use crate::venue::{Method, Reply};
+use crate::venue::{Method, Profile, Reply};
 
 const DAY_MS: i64 = 24 * 3600 * 1000;
 
@@ -36,7 +31,7 @@ impl OkexTrading {
                 false => Ok(SignedRequest { body, ..SignedRequest::new(*method, target.0, 1) }),
             };
         }
-        let (target, is_private) = target(fetch, cx).map_err(|error| error.at(self.profile.id))?;
+        let (target, is_private) = target(fetch, cx, self.profile).map_err(|error| error.at(self.profile.id))?;
         match is_private {
             true => self.signed(Method::Get, target.0, Vec::new(), cx),
             false => Ok(SignedRequest::new(Method::Get, target.0, 1)),
@@ -80,7 +75,7 @@ impl OkexTrading {
             return Ok(Fetched::Status(status(&doc, cx.now)));
         }
         let data = doc.get("data").ok_or_else(|| at(no_data()))?;
-        fetched(fetch, data, cx).map_err(at)
+        fetched(fetch, data, self.profile.id, cx).map_err(at)
     }
 
     /// The answer to a request about an order.
@@ -102,18 +97,17 @@ pub(super) fn accepted(root: Node<'_>, venue: &'static str) -> Result<OrderRow, 
         Some(row) => (row.text("sCode"), row.text("sMsg")),
         None => (root.text("code"), root.text("msg")),
     };
-    let error = match (row, code) {
+    match (row, code) {
         (Some(row), "0") => {
-            return Ok(OrderRow { id: row.id("ordId"), client_order_id: row.id("clOrdId"), ..OrderRow::default() });
+            Ok(OrderRow { id: row.id("ordId"), client_order_id: row.id("clOrdId"), ..OrderRow::default() })
         }
-        (None, "0" | "") => Error::new(ErrorKind::NullResponse, "the answer names no order"),
-        _ => Error::new(kind_of(code), cut(message)).with_code(code),
-    };
-    Err(error.at(venue).of_order())
+        (None, "0" | "") => Err(Error::new(ErrorKind::NullResponse, "the answer names no order").at(venue).of_order()),
+        _ => Err(refused(code, message, venue).of_order()),
+    }
 }
 
 /// Path and query, and whether it has to be signed.
-fn target(fetch: &Fetch, cx: &Context<'_>) -> Result<(Target, bool), Error> {
+fn target(fetch: &Fetch, cx: &Context<'_>, profile: &Profile) -> Result<(Target, bool), Error> {
     let symbol = |id: &MarketId| cx.market(*id).map(|market| &*market.venue_symbol);
     let of_market = |path: &str, id: &MarketId| symbol(id).map(|symbol| Target::new(path).with("instId", symbol));
     let is_older =
@@ -131,7 +125,8 @@ fn target(fetch: &Fetch, cx: &Context<'_>) -> Result<(Target, bool), Error> {
         Fetch::Tickers => (Target::new("/api/v5/market/tickers").with("instType", "SPOT"), false),
         Fetch::Trades { market, limit, .. } => (of_market("/api/v5/market/trades", market)?.limit(limit, 500), false),
         Fetch::Ohlcv { market, timeframe, since, limit } => {
-            (candles(symbol(market)?, *timeframe, *since, *limit, cx.now)?, false)
+            let target = candles(symbol(market)?, *timeframe, since, limit, cx.now);
+            (target.ok_or_else(|| no_candles(profile, *timeframe))?, false)
         }
         Fetch::Balance => (Target::new("/api/v5/account/balance"), true),
         Fetch::Order { market, id, client_order_id } => {
@@ -201,33 +196,27 @@ const LEVELS_MAX: u16 = 400;
 /// Candles that are still being kept in the list of recent ones.
 const RECENT_CANDLES: i64 = 1_440;
 
-/// From `since` on, so many that the first is `since` itself: the venue counts from the newest back.
-fn candles(
-    symbol: &str,
-    timeframe: Timeframe,
-    since: Option<Wall>,
-    limit: Option<u16>,
-    now: Wall,
-) -> Result<Target, Error> {
-    let row = INTERVALS.iter().find(|row| row.1 == timeframe);
-    let Some((bar, _)) = row else { return Err(no_candles(&super::OKEX, timeframe)) };
+/// From `since` on, so many that the first is `since` itself: the venue counts from the newest back. `None` if it has no
+/// candles of this length.
+fn candles(symbol: &str, timeframe: Timeframe, since: &Option<Wall>, limit: &Option<u16>, now: Wall) -> Option<Target> {
+    let (bar, _) = INTERVALS.iter().find(|row| row.1 == timeframe)?;
     let length_ms = i64::from(timeframe.seconds()) * 1_000;
     let is_recent = since.is_none_or(|since| since.ms() > now.ms() - (RECENT_CANDLES - 1) * length_ms);
     let path = if is_recent { "/api/v5/market/candles" } else { "/api/v5/market/history-candles" };
     let target = Target::new(path).with("instId", symbol).with("bar", bar);
-    let Some(since) = since else { return Ok(target.limit(&limit, 300)) };
+    let Some(start) = since else { return Some(target.limit(limit, 300)) };
     let rows = limit.unwrap_or(100).clamp(1, 300);
-    let end_ms = since.ms().saturating_add(length_ms * i64::from(rows));
-    Ok(target.newer_than(&Some(since)).with("after", &end_ms.to_string()).limit(&Some(rows), 300))
+    let end_ms = start.ms().saturating_add(length_ms * i64::from(rows));
+    Some(target.newer_than(since).with("after", &end_ms.to_string()).limit(&Some(rows), 300))
 }
 
 /// The rows of an answer.
-fn fetched(fetch: &Fetch, data: Node<'_>, cx: &Context<'_>) -> Result<Fetched, Error> {
+fn fetched(fetch: &Fetch, data: Node<'_>, venue: &'static str, cx: &Context<'_>) -> Result<Fetched, Error> {
     let first = || data.at(0).ok_or_else(no_data);
-    let transactions = |kind| Fetched::Transactions(oldest_first(data, |row| transaction(kind, row)));
+    let transactions = |kind| Fetched::Transactions(oldest_first(data, |row| rows::transaction(kind, row)));
     Ok(match fetch {
         Fetch::Time => Fetched::Time(first()?.ms("ts").ok_or_else(no_data)?),
-        Fetch::Currencies => Fetched::Currencies(currencies(data)),
+        Fetch::Currencies => Fetched::Currencies(rows::currencies(data)),
         Fetch::OrderBook { market, .. } => Fetched::OrderBook(book(first()?, cx.market(*market)?)?),
         Fetch::Ticker { .. } => Fetched::Ticker(Box::new(ticker(first()?))),
         Fetch::Tickers => {
@@ -249,19 +238,19 @@ fn fetched(fetch: &Fetch, data: Node<'_>, cx: &Context<'_>) -> Result<Fetched, E
             Fetched::Balances(details.filter_map(rows::balance).collect())
         }
         Fetch::Order { .. } | Fetch::OpenOrders { .. } | Fetch::ClosedOrders { .. } => {
-            Fetched::Orders(oldest_first(data, |row| rows::order(row, cx)))
+            Fetched::Orders(oldest_first(data, |row| rows::order(row, venue, cx)))
         }
         Fetch::MyTrades { .. } => Fetched::MyTrades(oldest_first(data, |row| rows::my_trade(row, "fee", "feeCcy", cx))),
         Fetch::Deposits { .. } => transactions(TransactionKind::Deposit),
         Fetch::Withdrawals { .. } => transactions(TransactionKind::Withdrawal),
-        Fetch::Ledger { .. } => Fetched::Ledger(oldest_first(data, ledger_entry)),
+        Fetch::Ledger { .. } => Fetched::Ledger(oldest_first(data, rows::ledger_entry)),
         Fetch::Positions => {
             let positions = data.iter().filter_map(|row| rows::position(row, cx));
             Fetched::Positions(positions.filter(|position| !position.contracts.is_zero()).collect())
         }
-        Fetch::TradingFees { market: Some(market) } => {
-            Fetched::TradingFees(data.iter().filter_map(|row| trading_fee(row, cx.market(*market).ok()?)).collect())
-        }
+        Fetch::TradingFees { market: Some(market) } => Fetched::TradingFees(
+            data.iter().filter_map(|row| rows::trading_fee(row, cx.market(*market).ok()?)).collect(),
+        ),
         _ => return Err(Error::new(ErrorKind::BadRequest, "this was never asked for")),
     })
 }
@@ -269,34 +258,6 @@ fn fetched(fetch: &Fetch, data: Node<'_>, cx: &Context<'_>) -> Result<Fetched, E
 fn oldest_first<'a, T>(data: Node<'a>, read: impl FnMut(Node<'a>) -> Option<T>) -> Vec<T> {
     let mut list: Vec<T> = data.iter().filter_map(read).collect();
     list.reverse();
-    list
-}
-
-/// A row for each network of each currency.
-fn currencies(data: Node<'_>) -> Vec<Currency> {
-    let mut list: Vec<Currency> = Vec::new();
-    for row in data.iter() {
-        let spelling = row.text("ccy");
-        let unified = code(spelling);
-        if unified.is_none() {
-            continue;
-        }
-        let at = list.iter().rposition(|currency| currency.code == unified).unwrap_or_else(|| {
-            list.push(Currency::new(unified, spelling));
-            list.len() - 1
-        });
-        let currency = &mut list[at];
-        let name = row.text("name");
-        if !name.is_empty() {
-            currency.name = Some(name.into());
-        }
-        for (known, key) in [(&mut currency.deposit, "canDep"), (&mut currency.withdraw, "canWd")] {
-            let here = row.get(key).and_then(|node| node.bool().ok());
-            *known = (*known).max(here);
-        }
-        let digits = row.get("wdTickSz").and_then(|node| u8::try_from(node.u64().ok()?).ok());
-        currency.scale = currency.scale.max(digits);
-    }
     list
 }
 
@@ -309,7 +270,7 @@ fn book(row: Node<'_>, market: &Market) -> Result<FetchedBook, Error> {
     let (Some(bids), Some(asks)) = (side("bids"), side("asks")) else {
         return Err(Error::new(ErrorKind::BadResponse, "the book has a level that cannot be read"));
     };
-    let book = FetchedBook::of(&bids, &asks, market)?;
+    let book = trading::book(market, [bids, asks])?;
     Ok(FetchedBook { nonce: row.get("seqId").and_then(|id| id.u64().ok()), venue_time: row.ms("ts"), ..book })
 }
 
@@ -358,76 +319,6 @@ fn candle(row: Node<'_>, is_spot: bool) -> Option<Candle> {
         trades: None,
         closed: row.at(8).is_some_and(|closed| closed.str() == Ok("1")),
     })
-}
-
-fn transaction(kind: TransactionKind, row: Node<'_>) -> Option<Transaction> {
-    use TransactionStatus::{Canceled, Failed, Ok, Pending};
-    let text = |key: &str| Some(row.text(key)).filter(|text| !text.is_empty()).map(Into::into);
-    let (id, status) = match kind {
-        TransactionKind::Deposit => ("depId", if row.text("state") == "2" { Ok } else { Pending }),
-        TransactionKind::Withdrawal => (
-            "wdId",
-            match row.text("state") {
-                "2" => Ok,
-                "-1" => Failed,
-                "-2" => Canceled,
-                _ => Pending,
-            },
-        ),
-    };
-    let fee = row.money("fee").filter(|_| kind == TransactionKind::Withdrawal).map(|cost| {
-        let currency = if row.text("feeCcy").is_empty() { row.text("ccy") } else { row.text("feeCcy") };
-        Fee { currency: code(currency), cost }
-    });
-    Some(Transaction {
-        txid: text("txId"),
-        network: text("chain"),
-        status,
-        address: text("to"),
-        tag: text("tag").or_else(|| text("pmtId")).or_else(|| text("memo")),
-        fee,
-        created: row.ms("ts"),
-        ..Transaction::new(row.id(id), kind, code(row.text("ccy")), row.money("amt")?)
-    })
-}
-
-/// `{"bal":"8694.2","balChg":"0.0219","billId":"623950854533513219","ccy":"USDT","fee":"-0.00002","ordId":"..","type":"2",
-/// "ts":"1695033476167"}`: the change includes the fee.
-fn ledger_entry(row: Node<'_>) -> Option<LedgerEntry> {
-    let kind = match row.text("type") {
-        "1" | "6" | "12" => LedgerKind::Transfer,
-        "2" | "3" | "5" | "9" | "10" | "14" | "24" | "27" | "28" | "30" => LedgerKind::Trade,
-        "7" | "8" => LedgerKind::Fee,
-        "15" | "16" | "22" => LedgerKind::Margin,
-        _ => LedgerKind::Other,
-    };
-    let [trade, order] = ["tradeId", "ordId"].map(|key| row.id(key));
-    Some(LedgerEntry {
-        reference: if trade.is_none() || trade.as_str() == "0" { order } else { trade },
-        after: row.money("bal"),
-        fee: row.money("fee").map(|fee| Decimal::ZERO - fee),
-        venue_time: row.ms("ts"),
-        ..LedgerEntry::new(row.id("billId"), kind, code(row.text("ccy")), row.money("balChg")?)
-    })
-}
-
-/// `{"instType":"SPOT","maker":"-0.0008","taker":"-0.001","makerU":"","takerU":"","makerUSDC":"-0.0006",
-/// "takerUSDC":"-0.0009","fiat":[{"ccy":"EUR","maker":"..","taker":".."}]}`: which of them holds depends on the currency.
-fn trading_fee(row: Node<'_>, market: &Market) -> Option<TradingFee> {
-    let is_spot = market.kind == MarketKind::Spot;
-    let currency: &str = market.settle.as_deref().unwrap_or(&market.quote);
-    let fiat = row.get("fiat").into_iter().flat_map(Node::iter).find(|fiat| fiat.text("ccy") == currency);
-    let (row, suffix) = match (fiat, currency) {
-        (Some(fiat), _) => (fiat, ""),
-        (None, "USDT") => (row, if is_spot { "" } else { "U" }),
-        (None, "USDC") => (row, "USDC"),
-        (None, _) => (row, if is_spot { "USDC" } else { "" }),
-    };
-    let rate = |name: &str| {
-        let rate = row.money(&format!("{name}{suffix}")).or_else(|| row.money(name))?;
-        Some(Decimal::ZERO - rate)
-    };
-    Some(TradingFee { market: Some(market.id), maker: rate("maker")?, taker: rate("taker")? })
 }
 
 /// The venue's word for the kind of a market.

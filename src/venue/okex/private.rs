@@ -4,7 +4,7 @@
 //! no channel that everybody may have: they stand in the rows of `orders`. Orders name the market by its number.
 
 use super::fetch::accepted;
-use super::rest::kind_of;
+use super::rest::refused;
 use super::{OKEX, quoted_id, rows};
 use crate::credentials::{Credentials, Secret};
 use crate::decimal::{self, Fixed};
@@ -197,7 +197,7 @@ impl Trading for OkexTrading {
         let doc = self.doc.parse(frame)?;
         let root = doc.root();
         match (root.text("event"), root.text("op")) {
-            ("", "") => on_data(root, cx, out),
+            ("", "") => on_data(root, self.profile.id, cx, out),
             ("", _) => {
                 if let Some(request) = number(root) {
                     out.push(PrivateRow::Answer { request, outcome: accepted(root, self.profile.id) });
@@ -220,7 +220,7 @@ impl Trading for OkexTrading {
             }
             ("error" | "login", _) => {
                 let (code, message) = (root.text("code"), root.text("msg"));
-                let error = Error::new(kind_of(code), cut(message)).with_code(code).at(self.profile.id);
+                let error = refused(code, message, self.profile.id);
                 let named = message
                     .split_once("channel:")
                     .map_or("", |(_, rest)| rest.split(|c: char| c.is_whitespace() || c == ',').next().unwrap_or(""));
@@ -300,13 +300,13 @@ impl Trading for OkexTrading {
 }
 
 /// `{"arg":{"channel":"orders","instType":"ANY","uid":"1"},"data":[{..}]}`
-fn on_data(root: Node<'_>, cx: &Context<'_>, out: &mut PrivateRows) {
+fn on_data(root: Node<'_>, venue: &'static str, cx: &Context<'_>, out: &mut PrivateRows) {
     let (Some(arg), Some(data)) = (root.get("arg"), root.get("data")) else { return };
     let channel = arg.text("channel");
     for row in data.iter() {
         match channel {
             "orders" => {
-                out.rows.extend(rows::order(row, cx).map(PrivateRow::Order));
+                out.rows.extend(rows::order(row, venue, cx).map(PrivateRow::Order));
                 out.rows.extend(rows::my_trade(row, "fillFee", "fillFeeCcy", cx).map(PrivateRow::MyTrade));
             }
             "account" => {

@@ -93,6 +93,12 @@ pub(super) fn refusal(reply: &Reply<'_>) -> Error {
     }
 }
 
+/// The venue's refusal where it stands within a message.
+pub(super) fn refused(code: &str, message: &str, venue: &'static str) -> Error {
+    let error = Error::new(kind_of(code), cut(message)).at(venue);
+    if code.is_empty() { error } else { error.with_code(code) }
+}
+
 /// OKX's documentation of error codes, in unified words.
 pub(super) fn kind_of(code: &str) -> ErrorKind {
     use ErrorKind::*;

@@ -4,19 +4,17 @@
 
 use rust_decimal::Decimal;
 
-use crate::error::Error;
+use super::rest::refused;
 use crate::json::Node;
-use crate::market::Market;
+use crate::market::{Market, MarketKind};
 use crate::model::{
-    Balance, Code, Fee, Liquidity, MyTrade, OrderKind, OrderStatus, Position, PositionSide, TakerSide, TimeInForce,
+    Balance, Code, Currency, Fee, LedgerEntry, LedgerKind, Liquidity, MyTrade, OrderKind, OrderStatus, Position,
+    PositionSide, TakerSide, TimeInForce, TradingFee, Transaction, TransactionKind, TransactionStatus,
 };
-use crate::venue::shared::cut;
 use crate::venue::trading::{Context, Members, OrderRow, code};
 
-use super::rest::kind_of;
-
 /// A row of the channel `orders` or of `/api/v5/trade/order`. `None` if it does not say which order it is about.
-pub(super) fn order(row: Node<'_>, cx: &Context<'_>) -> Option<OrderRow> {
+pub(super) fn order(row: Node<'_>, venue: &'static str, cx: &Context<'_>) -> Option<OrderRow> {
     let (id, client_order_id) = (row.id("ordId"), row.id("clOrdId"));
     if id.is_none() && client_order_id.is_none() {
         return None;
@@ -30,7 +28,7 @@ pub(super) fn order(row: Node<'_>, cx: &Context<'_>) -> Option<OrderRow> {
     let error = match row.text("code") {
         "" | "0" => None,
         _ if status != Some(OrderStatus::Canceled) => None,
-        code => Some(Error::new(kind_of(code), cut(row.text("msg"))).with_code(code).of_order()),
+        code => Some(refused(code, row.text("msg"), venue).of_order()),
     };
     Some(OrderRow {
         id,
@@ -141,6 +139,104 @@ pub(super) fn position(row: Node<'_>, cx: &Context<'_>) -> Option<Position> {
         realized_pnl: row.money("realizedPnl"),
         updated: row.ms("uTime"),
     })
+}
+
+pub(super) fn transaction(kind: TransactionKind, row: Node<'_>) -> Option<Transaction> {
+    use TransactionStatus::{Canceled, Failed, Ok, Pending};
+    let text = |key: &str| Some(row.text(key)).filter(|text| !text.is_empty()).map(Into::into);
+    let (id, status) = match kind {
+        TransactionKind::Deposit => ("depId", if row.text("state") == "2" { Ok } else { Pending }),
+        TransactionKind::Withdrawal => (
+            "wdId",
+            match row.text("state") {
+                "2" => Ok,
+                "-1" => Failed,
+                "-2" => Canceled,
+                _ => Pending,
+            },
+        ),
+    };
+    let fee = row.money("fee").filter(|_| kind == TransactionKind::Withdrawal).map(|cost| {
+        let currency = if row.text("feeCcy").is_empty() { row.text("ccy") } else { row.text("feeCcy") };
+        Fee { currency: code(currency), cost }
+    });
+    Some(Transaction {
+        txid: text("txId"),
+        network: text("chain"),
+        status,
+        address: text("to"),
+        tag: text("tag").or_else(|| text("pmtId")).or_else(|| text("memo")),
+        fee,
+        created: row.ms("ts"),
+        ..Transaction::new(row.id(id), kind, code(row.text("ccy")), row.money("amt")?)
+    })
+}
+
+/// `{"bal":"8694.2","balChg":"0.0219","billId":"623950854533513219","ccy":"USDT","fee":"-0.00002","ordId":"..","type":"2",
+/// "ts":"1695033476167"}`: the change includes the fee.
+pub(super) fn ledger_entry(row: Node<'_>) -> Option<LedgerEntry> {
+    let kind = match row.text("type") {
+        "1" | "6" | "12" => LedgerKind::Transfer,
+        "2" | "3" | "5" | "9" | "10" | "14" | "24" | "27" | "28" | "30" => LedgerKind::Trade,
+        "7" | "8" => LedgerKind::Fee,
+        "15" | "16" | "22" => LedgerKind::Margin,
+        _ => LedgerKind::Other,
+    };
+    let [trade, order] = ["tradeId", "ordId"].map(|key| row.id(key));
+    Some(LedgerEntry {
+        reference: if trade.is_none() || trade.as_str() == "0" { order } else { trade },
+        after: row.money("bal"),
+        fee: row.money("fee").map(|fee| Decimal::ZERO - fee),
+        venue_time: row.ms("ts"),
+        ..LedgerEntry::new(row.id("billId"), kind, code(row.text("ccy")), row.money("balChg")?)
+    })
+}
+
+/// `{"instType":"SPOT","maker":"-0.0008","taker":"-0.001","makerU":"","takerU":"","makerUSDC":"-0.0006",
+/// "takerUSDC":"-0.0009","fiat":[{"ccy":"EUR","maker":"..","taker":".."}]}`: which of them holds depends on the currency.
+pub(super) fn trading_fee(row: Node<'_>, market: &Market) -> Option<TradingFee> {
+    let is_spot = market.kind == MarketKind::Spot;
+    let currency: &str = market.settle.as_deref().unwrap_or(&market.quote);
+    let fiat = row.get("fiat").into_iter().flat_map(Node::iter).find(|fiat| fiat.text("ccy") == currency);
+    let (row, suffix) = match (fiat, currency) {
+        (Some(fiat), _) => (fiat, ""),
+        (None, "USDT") => (row, if is_spot { "" } else { "U" }),
+        (None, "USDC") => (row, "USDC"),
+        (None, _) => (row, if is_spot { "USDC" } else { "" }),
+    };
+    let rate = |name: &str| {
+        let rate = row.money(&format!("{name}{suffix}")).or_else(|| row.money(name))?;
+        Some(Decimal::ZERO - rate)
+    };
+    Some(TradingFee { market: Some(market.id), maker: rate("maker")?, taker: rate("taker")? })
+}
+
+/// A row for each network of each currency.
+pub(super) fn currencies(data: Node<'_>) -> Vec<Currency> {
+    let mut list: Vec<Currency> = Vec::new();
+    for row in data.iter() {
+        let spelling = row.text("ccy");
+        let unified = code(spelling);
+        if unified.is_none() {
+            continue;
+        }
+        let at = list.iter().rposition(|currency| currency.code == unified).unwrap_or_else(|| {
+            list.push(Currency::new(unified, spelling));
+            list.len() - 1
+        });
+        let currency = &mut list[at];
+        let name = row.text("name");
+        if !name.is_empty() {
+            currency.name = Some(name.into());
+        }
+        for (known, key) in [(&mut currency.deposit, "canDep"), (&mut currency.withdraw, "canWd")] {
+            let here = row.get(key).and_then(|node| node.bool().ok());
+            *known = (*known).max(here);
+        }
+        let digits = row.get("wdTickSz").and_then(|node| u8::try_from(node.u64().ok()?).ok());
+        currency.scale = currency.scale.max(digits);
+    }
+    list
 }
 
 /// What a charge of `key` costs; the venue writes charges as negative numbers.
