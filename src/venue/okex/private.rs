@@ -30,6 +30,7 @@ pub(super) static TRADING: TradingProfile = TradingProfile {
     native: &[PrivateChannel::Balance, PrivateChannel::Orders, PrivateChannel::MyTrades, PrivateChannel::Positions],
     polled: &[(PrivateChannel::Transactions, 30_000), (PrivateChannel::Ledger, 30_000)],
     fills_add_up: false,
+    fees_add_up: false,
     asks_balance: false,
     // For each user and family of instruments.
     orders: MessageLimit { count: 60, window_ms: 2_000 },

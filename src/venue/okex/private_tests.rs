@@ -265,7 +265,7 @@ fn an_order_that_is_new() {
     assert_eq!((row.post_only, row.reduce_only), (Some(true), Some(false)));
     assert_eq!((row.price, row.amount, row.filled), (fixed("42000.5"), fixed("0.03"), fixed("0")));
     assert_eq!((row.average, row.cost, row.cost_ordered, row.trigger_price), (None, None, None, None));
-    assert_eq!(row.fee, Some(Fee { currency: Code::new(b"BTC").unwrap(), cost: Decimal::ZERO }));
+    assert_eq!(row.fee, None);
     assert_eq!((row.created, row.updated, row.last_trade), (ms(1_746_947_317_400), ms(1_746_947_317_401), None));
     assert!(row.error.is_none());
 }

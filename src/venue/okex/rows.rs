@@ -47,7 +47,8 @@ pub(super) fn order(row: Node<'_>, venue: &'static str, cx: &Context<'_>) -> Opt
         filled: row.number("accFillSz"),
         cost: None,
         average: row.money("avgPx").filter(|price| !price.is_zero()),
-        fee: fee(row, "fee", "feeCcy"),
+        // Before the first fill the currency is a guess of the venue's.
+        fee: fee(row, "fee", "feeCcy").filter(|fee| !fee.cost.is_zero()),
         created: row.ms("cTime"),
         updated: row.ms("uTime"),
         last_trade: row.ms("fillTime"),
