@@ -20,7 +20,7 @@ pub use binance::{BINANCE, BINANCEJE, BINANCEUS};
 pub use coinbasepro::COINBASEPRO;
 pub use decoded::{BookKind, DecodeError, Decoded, Item, Span};
 pub use kraken::KRAKEN;
-pub use okex::OKEX;
+pub use okex::{OKCOIN, OKEX};
 pub use profile::{MessageLimit, PingRule, Profile, RestLimit};
 pub use routes::{Route, RouteId, Routes};
 pub use trading::{
@@ -287,7 +287,7 @@ pub trait Venue: Send {
 }
 
 /// All venues, by ccxt id.
-pub const PROFILES: [&Profile; 6] = [&BINANCE, &BINANCEUS, &BINANCEJE, &OKEX, &KRAKEN, &COINBASEPRO];
+pub const PROFILES: [&Profile; 7] = [&BINANCE, &BINANCEUS, &BINANCEJE, &OKEX, &OKCOIN, &KRAKEN, &COINBASEPRO];
 
 /// The profile of a venue.
 ///

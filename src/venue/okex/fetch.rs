@@ -172,6 +172,9 @@ fn target(fetch: &Fetch, cx: &Context<'_>, profile: &Profile) -> Result<(Target,
             let path = if is_older(since, 7) { "/api/v5/account/bills-archive" } else { "/api/v5/account/bills" };
             (Target::new(path).currency(currency).since("begin", since).limit(limit, 100), true)
         }
+        Fetch::Positions if profile.market_lists == 1 => {
+            return Err(unsupported("has no positions: it trades spot only"));
+        }
         Fetch::Positions => (Target::new("/api/v5/account/positions"), true),
         Fetch::TradingFees { market } => {
             let market = market.ok_or_else(|| missing("has fees by kind of market and currency: name a market"))?;

@@ -5,7 +5,7 @@
 
 use super::fetch::accepted;
 use super::rest::refused;
-use super::{OKEX, quoted_id, rows};
+use super::{OKCOIN, OKEX, quoted_id, rows};
 use crate::credentials::{Credentials, Secret};
 use crate::decimal::{self, Fixed};
 use crate::error::{Error, ErrorKind};
@@ -21,8 +21,7 @@ use crate::venue::trading::{
 use crate::venue::trading::{needs_credentials, unsupported};
 use crate::venue::{MessageLimit, Method, PrivateChannel, Profile, Reply};
 
-/// The private half of OKX.
-pub(super) static TRADING: TradingProfile = TradingProfile {
+const GLOBAL: TradingProfile = TradingProfile {
     ws_url: "wss://ws.okx.com:8443",
     needs_token: false,
     renew_token_s: 0,
@@ -73,6 +72,49 @@ pub(super) static TRADING: TradingProfile = TradingProfile {
         ]
     },
     open: |credentials| OkexTrading::open(&OKEX, true, credentials),
+};
+
+/// The private half of OKX.
+pub(super) static TRADING: TradingProfile = GLOBAL;
+
+/// The private half of Okcoin: spot only, orders by REST.
+pub(super) static OKCOIN_TRADING: TradingProfile = TradingProfile {
+    ws_url: "wss://real.okcoin.com:8443",
+    native: &[PrivateChannel::Balance, PrivateChannel::Orders, PrivateChannel::MyTrades],
+    abilities: {
+        use Ability::*;
+        &[
+            CreateOrder,
+            MarketOrder,
+            MarketOrderWithCost,
+            PostOnly,
+            ImmediateOrCancel,
+            FillOrKill,
+            ClientOrderId,
+            EditOrder,
+            CancelOrder,
+            FetchTime,
+            FetchStatus,
+            FetchMarkets,
+            FetchCurrencies,
+            FetchOrderBook,
+            FetchTicker,
+            FetchTickers,
+            FetchTrades,
+            FetchOhlcv,
+            FetchBalance,
+            FetchOrder,
+            FetchOpenOrders,
+            FetchClosedOrders,
+            FetchMyTrades,
+            FetchDeposits,
+            FetchWithdrawals,
+            FetchLedger,
+            FetchTradingFees,
+        ]
+    },
+    open: |credentials| OkexTrading::open(&OKCOIN, false, credentials),
+    ..GLOBAL
 };
 
 /// The adapter of the private half.
@@ -170,12 +212,13 @@ impl Trading for OkexTrading {
 
     /// `{"id":"7","op":"subscribe","args":[{"channel":"orders","instType":"ANY"}]}`
     fn subscribe(&mut self, channels: &[PrivateChannel], request: u64, _: &Context<'_>, out: &mut Vec<Vec<u8>>) {
+        let kinds = if self.profile.market_lists > 1 { r#","instType":"ANY""# } else { r#","instType":"SPOT""# };
         let mut next = request;
         for &channel in channels {
             let (name, kinds) = match channel {
                 PrivateChannel::Balance => ("account", ""),
-                PrivateChannel::Orders | PrivateChannel::MyTrades => ("orders", r#","instType":"ANY""#),
-                PrivateChannel::Positions => ("positions", r#","instType":"ANY""#),
+                PrivateChannel::Orders | PrivateChannel::MyTrades => ("orders", kinds),
+                PrivateChannel::Positions => ("positions", kinds),
                 PrivateChannel::Transactions | PrivateChannel::Ledger => continue,
             };
             let written =

@@ -1,6 +1,6 @@
 //! The private half: frames and answers in, exact rows out; orders and questions in, exact bytes out.
 
-use super::private::{OkexTrading, TRADING};
+use super::private::{OKCOIN_TRADING, TRADING};
 use super::rest::{kind_of, markets};
 use super::*;
 use crate::credentials::Credentials;
@@ -539,9 +539,14 @@ fn answers_to_orders_are_told_by_their_number() {
 }
 
 #[test]
-fn orders_may_go_by_rest() {
+fn okcoin_trades_spot_and_takes_orders_by_rest() {
     let credentials = Credentials::new("testKey0001", "testSecret0001").with_passphrase("phrase");
-    let mut bench = Bench::of(OkexTrading::open(&OKEX, false, Some(&credentials)).unwrap());
+    let mut bench = Bench::of((OKCOIN_TRADING.open)(Some(&credentials)).unwrap());
+    assert_eq!(
+        bench.subscribe(&OKCOIN_TRADING.native[1..], 1),
+        [r#"{"id":"1","op":"subscribe","args":[{"channel":"orders","instType":"SPOT"}]}"#]
+    );
+    assert_eq!(bench.request(Fetch::Positions).unwrap_err().kind(), ErrorKind::NotSupported);
     let order = new_order(&bench, "BTC/USDT", OrderKind::Limit);
     let cx = Context { now: NOW, markets: &bench.markets, token: "" };
     let mut out = Vec::new();
@@ -559,7 +564,7 @@ fn orders_may_go_by_rest() {
     };
     assert_eq!(reply(200, ANSWER).unwrap().id, id("12345689"));
     let error = reply(200, &ANSWER.replace(r#""sCode":"0""#, r#""sCode":"51020""#)).unwrap_err();
-    assert_eq!((error.kind(), error.venue()), (ErrorKind::InvalidOrder, Some("okex")));
+    assert_eq!((error.kind(), error.venue()), (ErrorKind::InvalidOrder, Some("okcoin")));
     assert_eq!(reply(503, "<html>").unwrap_err().retry(), Retry::Unknown);
     assert_eq!(reply(200, "<html>").unwrap_err().retry(), Retry::Unknown);
     assert_eq!(reply(429, "{}").unwrap_err().retry(), Retry::Backoff);
