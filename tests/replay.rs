@@ -117,6 +117,13 @@ fn okex_of_2022_comes_out_as_expected() {
     assert!(against_expected(&recordings, "okex", "okex") > 100);
 }
 
+/// The same protocol, with books so thin that most messages of them change nothing.
+#[test]
+fn okcoin_of_2023_comes_out_as_expected() {
+    let Some(recordings) = recordings() else { return };
+    assert!(against_expected(&recordings, "okcoin", "okcoin") > 10);
+}
+
 /// Version 1 of the protocol, with checksums as well.
 #[test]
 fn kraken_of_2021_comes_out_as_expected() {
@@ -244,6 +251,6 @@ fn what_is_missing_is_said_in_one_line() {
     assert_eq!(
         text,
         "wirebook: invalid value 'binanze' for '--venue <VENUE>': no venue \"binanze\"; there are binance, binanceus, \
-         binanceje, okex, kraken, coinbasepro, bitfinex; `--help` says more\n"
+         binanceje, okex, okcoin, kraken, coinbasepro, bitfinex; `--help` says more\n"
     );
 }

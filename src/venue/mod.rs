@@ -22,7 +22,7 @@ pub use bitfinex::BITFINEX;
 pub use coinbasepro::COINBASEPRO;
 pub use decoded::{BookKind, DecodeError, Decoded, Item, Span};
 pub use kraken::KRAKEN;
-pub use okex::OKEX;
+pub use okex::{OKCOIN, OKEX};
 pub use profile::{MessageLimit, PingRule, Profile, RestLimit};
 pub use routes::{Route, RouteId, Routes};
 pub use trading::{
@@ -295,7 +295,8 @@ pub trait Venue: Send {
 }
 
 /// All venues, by ccxt id.
-pub const PROFILES: [&Profile; 7] = [&BINANCE, &BINANCEUS, &BINANCEJE, &OKEX, &KRAKEN, &COINBASEPRO, &BITFINEX];
+pub const PROFILES: [&Profile; 8] =
+    [&BINANCE, &BINANCEUS, &BINANCEJE, &OKEX, &OKCOIN, &KRAKEN, &COINBASEPRO, &BITFINEX];
 
 /// The profile of a venue.
 ///
