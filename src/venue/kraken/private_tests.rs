@@ -1,0 +1,1 @@
+//! Private frames, requests and answers, with exact values.

@@ -1,0 +1,513 @@
+//! REST answers: `{"error":[],"result":..}`, numbers mostly as texts, times in seconds with a fraction.
+
+use super::KRAKEN;
+use super::names::{Pairs, unified};
+use super::private::{KrakenTrading, refused};
+use super::rest::{kind_of, message, status};
+use crate::book::Level;
+use crate::decimal::Fixed;
+use crate::error::{Error, ErrorKind};
+use crate::json::Node;
+use crate::model::{
+    Balance, Candle, Currency, Fee, Id, LedgerEntry, LedgerKind, Liquidity, MarketId, MyTrade, OrderKind, OrderStatus,
+    Position, PositionSide, TakerSide, Ticker, Trade, TradingFee, Transaction, TransactionKind, TransactionStatus,
+    Wall,
+};
+use crate::venue::Reply;
+use crate::venue::shared::unreadable;
+use crate::venue::trading::{Context, Fetch, Fetched, FetchedBook, Members, OrderRow, id};
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive;
+
+impl KrakenTrading {
+    pub(super) fn fetched(&mut self, fetch: &Fetch, reply: &Reply<'_>, cx: &Context<'_>) -> Result<Fetched, Error> {
+        if let Fetch::Raw { .. } = fetch {
+            return Ok(Fetched::Raw { status: reply.status, body: reply.body.into() });
+        }
+        self.pairs.refresh(cx.markets);
+        let KrakenTrading { doc, pairs, .. } = self;
+        let of_status = || {
+            let kind = ErrorKind::of_http_status(reply.status);
+            Error::new(kind, format!("HTTP status {}", reply.status)).with_code(reply.status)
+        };
+        let doc = match doc.parse(reply.body) {
+            Ok(doc) => doc,
+            Err(_) if reply.status != 200 => return Err(of_status()),
+            Err(error) => return Err(unreadable(error)),
+        };
+        if let Some(message) = message(&doc) {
+            return Err(refused(message, kind_of(message)));
+        }
+        if reply.status != 200 {
+            return Err(of_status());
+        }
+        if let Fetch::Status = fetch {
+            return Ok(Fetched::Status(status(&doc, cx.now)));
+        }
+        let result = doc.get("result").ok_or_else(|| bad("the answer has no member \"result\""))?;
+        Answer { result, pairs, cx }.read(fetch)
+    }
+}
+
+/// What an answer holds, and what it is read with.
+struct Answer<'a> {
+    result: Node<'a>,
+    pairs: &'a Pairs,
+    cx: &'a Context<'a>,
+}
+
+impl<'a> Answer<'a> {
+    fn read(&self, fetch: &Fetch) -> Result<Fetched, Error> {
+        let result = self.result;
+        Ok(match fetch {
+            Fetch::Time => {
+                let seconds = result.get("unixtime").and_then(seconds);
+                Fetched::Time(seconds.ok_or_else(|| bad("the answer has no member \"unixtime\""))?)
+            }
+            Fetch::Currencies => Fetched::Currencies(result.entries().map(|(name, row)| currency(name, row)).collect()),
+            Fetch::OrderBook { market, .. } => Fetched::OrderBook(self.book(*market)?),
+            Fetch::Ticker { .. } => Fetched::Ticker(Box::new(ticker(self.only()?))),
+            Fetch::Tickers => {
+                let row = |(name, row): (&str, Node<'_>)| Some((self.pairs.find(name)?, ticker(row)));
+                Fetched::Tickers(result.entries().filter_map(row).collect())
+            }
+            Fetch::Trades { since, limit, .. } => {
+                let rows = whole(self.only()?.iter().map(public_trade), "trades")?;
+                Fetched::Trades(bounded(rows, *since, *limit, |trade| trade.venue_time))
+            }
+            Fetch::Ohlcv { since, limit, .. } => {
+                let rows = self.only()?;
+                let last = rows.len().saturating_sub(1);
+                // The last one still grows.
+                let candles = rows.iter().enumerate().map(|(at, row)| candle(row, at < last));
+                let candles = whole(candles, "candles")?;
+                Fetched::Candles(bounded(candles, *since, *limit, |candle| Some(candle.open_time)))
+            }
+            Fetch::Balance => {
+                Fetched::Balances(whole(result.entries().map(|(name, row)| balance(name, row)), "balances")?)
+            }
+            Fetch::Order { id, client_order_id, .. } => {
+                Fetched::Orders(self.order(if id.is_none() { *client_order_id } else { Id::NONE })?)
+            }
+            Fetch::OpenOrders { market } => Fetched::Orders(self.orders("open", *market, None, None)?),
+            Fetch::ClosedOrders { market, since, limit } => {
+                Fetched::Orders(self.orders("closed", *market, *since, *limit)?)
+            }
+            Fetch::MyTrades { market, since, limit } => {
+                let rows = self.list("trades")?.entries().map(|(name, row)| self.my_trade(name, row));
+                let mut rows = whole(rows, "own trades")?;
+                rows.retain(|trade| market.is_none() || trade.market == *market);
+                Fetched::MyTrades(bounded(rows, *since, *limit, |trade| trade.venue_time))
+            }
+            Fetch::Deposits { since, limit, .. } => {
+                Fetched::Transactions(self.transactions(TransactionKind::Deposit, *since, *limit)?)
+            }
+            Fetch::Withdrawals { since, limit, .. } => {
+                Fetched::Transactions(self.transactions(TransactionKind::Withdrawal, *since, *limit)?)
+            }
+            Fetch::Ledger { since, limit, .. } => {
+                let rows =
+                    whole(self.list("ledger")?.entries().map(|(name, row)| ledger_entry(name, row)), "ledger entries")?;
+                Fetched::Ledger(bounded(rows, *since, *limit, |entry| entry.venue_time))
+            }
+            Fetch::Positions => {
+                // By market they come in a list, each trade for itself in an object.
+                let rows = result.iter().map(|row| (row.text("posid"), row)).chain(result.entries());
+                let mut rows = whole(rows.map(|(name, row)| self.position(name, row)), "positions")?;
+                rows.retain(|position| !position.contracts.is_zero());
+                Fetched::Positions(rows)
+            }
+            Fetch::TradingFees { market } => Fetched::TradingFees(vec![self.fees(*market)?]),
+            Fetch::Token => {
+                let token = result.text("token");
+                if token.is_empty() {
+                    return Err(bad("the answer has no member \"token\""));
+                }
+                Fetched::Token(crate::credentials::Secret::new(token))
+            }
+            _ => Fetched::Done,
+        })
+    }
+
+    /// What stands under the name of the only market that was asked for, whatever its spelling.
+    fn only(&self) -> Result<Node<'a>, Error> {
+        let mut rows = self.result.entries().filter(|(name, _)| *name != "last");
+        rows.next().map(|row| row.1).ok_or_else(|| bad("the answer has no market"))
+    }
+
+    fn list(&self, key: &str) -> Result<Node<'a>, Error> {
+        self.result.get(key).ok_or_else(|| bad(&format!("the answer has no member {key:?}")))
+    }
+
+    /// `{"XXBTZUSD":{"asks":[["52523.00000","1.199",1616663113]],"bids":[["52522.90000","0.753",1616663112]]}}`
+    fn book(&self, market: MarketId) -> Result<FetchedBook, Error> {
+        let market = self.cx.market(market)?;
+        let book = self.only()?;
+        let level = |row: Node<'_>| Some((row.at(0)?.fixed().ok()?, row.at(1)?.fixed().ok()?));
+        let side = |key: &str| match book.get(key) {
+            Some(rows) => whole(rows.iter().map(level), "levels"),
+            None => Err(bad(&format!("the book has no member {key:?}"))),
+        };
+        let (bids, asks) = (side("bids")?, side("asks")?);
+        let (mut price_scale, mut amount_scale) = (market.price_scale, market.amount_scale);
+        for (price, amount) in bids.iter().chain(&asks) {
+            price_scale = price_scale.max(price.trimmed().scale());
+            amount_scale = amount_scale.max(amount.trimmed().scale());
+        }
+        let scaled = |rows: Vec<(Fixed, Fixed)>| {
+            let level = |(price, amount): (Fixed, Fixed)| {
+                Some(Level { price: price.rescale(price_scale).ok()?, qty: amount.rescale(amount_scale).ok()? })
+            };
+            whole(rows.into_iter().map(level), "levels")
+        };
+        let (bids, asks) = (scaled(bids)?, scaled(asks)?);
+        Ok(FetchedBook { bids, asks, price_scale, amount_scale, nonce: None, venue_time: None })
+    }
+
+    /// One order: by its id from all of them, by our id from the open or the closed ones. That it is not open does not mean
+    /// that there is none.
+    fn order(&self, client_order_id: Id) -> Result<Vec<OrderRow>, Error> {
+        let (list, is_open) = match (self.result.get("open"), self.result.get("closed")) {
+            (Some(open), _) => (open, true),
+            (None, closed) => (closed.unwrap_or(self.result), false),
+        };
+        let mut rows: Vec<_> = list.entries().filter(|(_, row)| row.get("descr").is_some()).collect();
+        if !client_order_id.is_none() {
+            rows.retain(|(_, row)| row.id("cl_ord_id") == client_order_id);
+        }
+        if rows.is_empty() && !is_open {
+            return Err(Error::new(ErrorKind::OrderNotFound, "there is no such order"));
+        }
+        Ok(rows.into_iter().map(|(name, row)| self.order_row(name, row)).collect())
+    }
+
+    fn orders(
+        &self,
+        key: &str,
+        market: Option<MarketId>,
+        since: Option<Wall>,
+        limit: Option<u16>,
+    ) -> Result<Vec<OrderRow>, Error> {
+        let mut rows: Vec<_> = self.list(key)?.entries().map(|(name, row)| self.order_row(name, row)).collect();
+        rows.retain(|row| market.is_none() || row.market == market);
+        // What ended since then was asked for too.
+        rows.retain(|row| since.is_none() || row.created >= since || row.updated >= since);
+        rows.sort_by_key(|row| row.created);
+        Ok(limited(rows, since.is_some(), limit))
+    }
+
+    /// `{"refid":null,"userref":null,"cl_ord_id":null,"status":"closed","reason":null,"opentm":1586822919.3342,
+    /// "closetm":1586822919.365,"starttm":0,"expiretm":0,"descr":{"pair":"XBTUSDT","type":"sell","ordertype":"market",
+    /// "price":"0","price2":"0","leverage":"none","order":"sell 0.21804000 XBTUSDT @ market","close":""},
+    /// "vol":"0.21804000","vol_exec":"0.21804000","cost":"1493.9","fee":"3.8","price":"6851.5","stopprice":"0.00000",
+    /// "limitprice":"0.00000","misc":"","oflags":"fciq"}` under its id. The `price` of an order that waits for a trigger is
+    /// that trigger, `price2` its limit.
+    fn order_row(&self, name: &str, row: Node<'_>) -> OrderRow {
+        let descr = row.get("descr").unwrap_or(row);
+        let market = self.pairs.find(descr.text("pair"));
+        let kind = kind_of_order(descr.text("ordertype"));
+        let flags = row.text("oflags");
+        let has_flag = |flag: &str| flags.split(',').any(|have| have == flag);
+        let (price, trigger_price) = match kind {
+            Some(kind) if kind.has_trigger() => {
+                let limit = descr.positive("price2").or(row.positive("limitprice"));
+                (limit.filter(|_| kind.has_price()), descr.positive("price").or(row.positive("stopprice")))
+            }
+            _ => (descr.positive("price"), None),
+        };
+        // The volume is one of the quote currency then.
+        let is_cost = has_flag("viqc");
+        let amount = row.positive("vol");
+        let status = status_of_order(row.text("status"));
+        OrderRow {
+            id: id(name),
+            client_order_id: row.id("cl_ord_id"),
+            market,
+            status,
+            side: side(descr.text("type")),
+            kind,
+            time_in_force: None,
+            post_only: row.get("oflags").map(|_| has_flag("post")),
+            reduce_only: row.get("reduce_only").and_then(|flag| flag.bool().ok()),
+            price,
+            trigger_price,
+            amount: amount.filter(|_| !is_cost),
+            cost_ordered: amount.filter(|_| is_cost),
+            filled: row.number("vol_exec").filter(|_| !is_cost),
+            cost: row.money("cost"),
+            average: row.money("price").filter(|price| !price.is_zero()),
+            fee: self.fee(market, row, has_flag("fcib")),
+            created: row.get("opentm").and_then(seconds),
+            updated: row.get("closetm").and_then(seconds),
+            last_trade: None,
+            error: status.filter(|status| *status == OrderStatus::Canceled).and_then(|_| closing_reason(row)),
+        }
+    }
+
+    /// Fees are paid in the quote currency, unless the order asks for the other one.
+    fn fee(&self, market: Option<MarketId>, row: Node<'_>, in_base: bool) -> Option<Fee> {
+        let market = self.cx.market(market?).ok()?;
+        let cost = row.money("fee").filter(|fee| !fee.is_zero())?;
+        Some(Fee { currency: unified(if in_base { &market.base } else { &market.quote }), cost })
+    }
+
+    /// `{"ordertxid":"O26VBY-ISGAE-JP5TLU","postxid":"TKH2SE-M7IF5-CFI7LT","pair":"XBTUSDT","time":1688585840.8921,
+    /// "type":"buy","ordertype":"limit","price":"29500.50","cost":"14750.25","fee":"23.60","vol":"0.50000000",
+    /// "margin":"0.00000","misc":"","trade_id":1001,"maker":true,"ledgers":["L4UESK-KG3EQ-BJM7HJ"]}` under its id.
+    fn my_trade(&self, name: &str, row: Node<'_>) -> Option<MyTrade> {
+        let market = self.pairs.find(row.text("pair"));
+        let liquidity = row.get("maker").and_then(|maker| maker.bool().ok());
+        Some(MyTrade {
+            id: id(name),
+            order: row.id("ordertxid"),
+            market,
+            venue_time: row.get("time").and_then(seconds),
+            side: side(row.text("type"))?,
+            price: row.number("price")?,
+            amount: row.number("vol")?,
+            cost: row.money("cost"),
+            liquidity: liquidity.map(|maker| if maker { Liquidity::Maker } else { Liquidity::Taker }),
+            fee: self.fee(market, row, false),
+            backfilled: true,
+        })
+    }
+
+    /// A list, or a page of one in an object.
+    fn transactions(
+        &self,
+        kind: TransactionKind,
+        since: Option<Wall>,
+        limit: Option<u16>,
+    ) -> Result<Vec<Transaction>, Error> {
+        let pages = self.result.entries().filter(|(name, _)| *name != "next_cursor").map(|(_, page)| page);
+        let rows = self.result.iter().chain(pages.flat_map(Node::iter));
+        let rows = whole(rows.map(|row| transaction(kind, row)), "transactions")?;
+        Ok(bounded(rows, since, limit, |transaction| transaction.created))
+    }
+
+    /// `{"pair":"XXBTZUSD","type":"buy","cost":"50000.00","fee":"75.00","vol":"0.50000000","vol_closed":"0.00000000",
+    /// "margin":"10000.00","value":"51000.0","net":"+1000.0000","time":1714500000.123}`
+    fn position(&self, name: &str, row: Node<'_>) -> Option<Position> {
+        let (volume, closed) = (row.money("vol")?, row.money("vol_closed").unwrap_or_default());
+        let cost = row.money("cost");
+        Some(Position {
+            id: id(name),
+            market: self.pairs.find(row.text("pair")),
+            side: Some(if side(row.text("type"))? == TakerSide::Buy {
+                PositionSide::Long
+            } else {
+                PositionSide::Short
+            }),
+            contracts: volume.checked_sub(closed)?.abs(),
+            notional: row.money("value"),
+            entry_price: cost.and_then(|cost| cost.checked_div(volume)),
+            initial_margin: row.money("margin"),
+            unrealized_pnl: row.money("net"),
+            updated: row.get("time").and_then(seconds),
+            ..Position::default()
+        })
+    }
+
+    /// `{"currency":"ZUSD","volume":"0.0000","fees":{"XXBTZUSD":{"fee":"0.2600","minfee":"0.1000"}},
+    /// "fees_maker":{"XXBTZUSD":{"fee":"0.1600"}}}` in percent. Without the second, both are the same.
+    fn fees(&self, market: Option<MarketId>) -> Result<TradingFee, Error> {
+        let rate = |key: &str| {
+            let percent = self.result.get(key)?.entries().next()?.1.money("fee")?;
+            percent.checked_div(Decimal::ONE_HUNDRED)
+        };
+        let taker = rate("fees").ok_or_else(|| bad("the answer has no fees"))?;
+        Ok(TradingFee { market, maker: rate("fees_maker").unwrap_or(taker), taker })
+    }
+}
+
+// --- Words -------------------------------------------------------------------------------------------------------------
+
+pub(super) fn side(word: &str) -> Option<TakerSide> {
+    match word {
+        "buy" | "b" => Some(TakerSide::Buy),
+        "sell" | "s" => Some(TakerSide::Sell),
+        _ => None,
+    }
+}
+
+pub(super) fn kind_of_order(word: &str) -> Option<OrderKind> {
+    match word {
+        "limit" | "iceberg" => Some(OrderKind::Limit),
+        "market" | "settle-position" => Some(OrderKind::Market),
+        "stop-loss" | "trailing-stop" => Some(OrderKind::Stop),
+        "stop-loss-limit" | "trailing-stop-limit" => Some(OrderKind::StopLimit),
+        "take-profit" => Some(OrderKind::TakeProfit),
+        "take-profit-limit" => Some(OrderKind::TakeProfitLimit),
+        _ => None,
+    }
+}
+
+/// The words of the stream, and of REST.
+pub(super) fn status_of_order(word: &str) -> Option<OrderStatus> {
+    match word {
+        "pending_new" | "new" | "partially_filled" | "pending" | "open" => Some(OrderStatus::Open),
+        "filled" | "closed" => Some(OrderStatus::Closed),
+        "canceled" => Some(OrderStatus::Canceled),
+        "expired" => Some(OrderStatus::Expired),
+        _ => None,
+    }
+}
+
+/// Why the venue cancelled an order by itself, where that was a refusal.
+pub(super) fn closing_reason(row: Node<'_>) -> Option<Error> {
+    let reason = row.text("reason");
+    let kind = match reason {
+        _ if reason.starts_with("Post only") => ErrorKind::OrderImmediatelyFillable,
+        _ if reason.starts_with("Insufficient") => ErrorKind::InsufficientFunds,
+        _ => return None,
+    };
+    Some(refused(reason, kind).of_order().at(KRAKEN.id))
+}
+
+pub(super) fn ledger_kind(word: &str) -> LedgerKind {
+    match word {
+        "trade" | "spend" | "receive" | "sale" | "conversion" => LedgerKind::Trade,
+        "deposit" => LedgerKind::Deposit,
+        "withdrawal" => LedgerKind::Withdrawal,
+        "transfer" | "allocation" | "deallocation" => LedgerKind::Transfer,
+        "margin" | "rollover" | "settled" => LedgerKind::Margin,
+        "nft_rebate" => LedgerKind::Rebate,
+        _ => LedgerKind::Other,
+    }
+}
+
+// --- Rows --------------------------------------------------------------------------------------------------------------
+
+/// `{"aclass":"currency","altname":"XBT","decimals":10,"display_decimals":5,"status":"enabled"}` under `XXBT`; what is not
+/// enabled may allow deposits or withdrawals only.
+fn currency(name: &str, row: Node<'_>) -> Currency {
+    let status = row.text("status");
+    let may = |word: &str| (!status.is_empty()).then_some(status == "enabled" || status == word);
+    Currency {
+        active: matches!(status, "enabled" | ""),
+        deposit: may("deposit_only"),
+        withdraw: may("withdrawal_only"),
+        scale: row.get("decimals").and_then(|decimals| decimals.u64().ok()).and_then(|n| u8::try_from(n).ok()),
+        ..Currency::new(unified(name), name)
+    }
+}
+
+/// `{"a":["52609.6","1","1.000"],"b":["52609.5","1","1.000"],"c":["52641.1","0.00080000"],"v":["1920.8","7954.0"],
+/// "p":["52389.9","54022.9"],"t":[23329,80463],"l":["51513.9","51513.9"],"h":["53219.9","57200.0"],"o":"52280.4"}`: of two
+/// the second is that of 24 hours. `o` is the first price of the day, and not of 24 hours: it is left out.
+fn ticker(row: Node<'_>) -> Ticker {
+    let price = |key: &str, at: usize| row.get(key)?.at(at)?.fixed().ok();
+    let statistic = |key: &str| row.get(key)?.at(1)?.fixed_round().ok();
+    Ticker {
+        high: statistic("h"),
+        low: statistic("l"),
+        bid: price("b", 0),
+        bid_volume: price("b", 2),
+        ask: price("a", 0),
+        ask_volume: price("a", 2),
+        vwap: statistic("p"),
+        last: price("c", 0),
+        base_volume: statistic("v"),
+        ..Ticker::default()
+    }
+}
+
+/// `["30243.40000","0.34507674",1688669597.8277369,"b","m","",61044952]`
+fn public_trade(row: Node<'_>) -> Option<Trade> {
+    Some(Trade {
+        id: row.at(6).and_then(|id| id.u64().ok()).map_or(Id::NONE, Id::of_u64),
+        venue_time: row.at(2).and_then(seconds),
+        price: row.at(0)?.fixed().ok()?,
+        amount: row.at(1)?.fixed().ok()?,
+        side: row.at(3).and_then(|word| side(word.str().ok()?)),
+    })
+}
+
+/// `[1688671200,"30306.1","30306.2","30305.7","30305.7","30306.1","3.39243896",23]`: with the average before the volume.
+fn candle(row: Node<'_>, closed: bool) -> Option<Candle> {
+    let price = |at: usize| row.at(at)?.fixed().ok();
+    Some(Candle {
+        open_time: row.at(0).and_then(seconds)?,
+        venue_time: None,
+        open: price(1)?,
+        high: price(2)?,
+        low: price(3)?,
+        close: price(4)?,
+        volume: row.at(6)?.fixed_round().ok()?,
+        quote_volume: None,
+        trades: row.at(7).and_then(|count| count.u64().ok()),
+        closed,
+    })
+}
+
+/// `{"balance":"200000.00","hold_trade":"1500.00","credit":"0.00","credit_used":"0.00"}` under `ZUSD`.
+fn balance(name: &str, row: Node<'_>) -> Option<Balance> {
+    let total = Some(row.money("balance")?);
+    let debt = row.money("credit_used").filter(|debt| !debt.is_zero());
+    Some(Balance { currency: unified(name), free: None, used: row.money("hold_trade"), total, debt }.completed())
+}
+
+/// `{"method":"Ether (Hex)","aclass":"currency","asset":"XETH","refid":"Q2CANKL-LBFVEE-U4Y2WQ","txid":"0x57fd..",
+/// "info":"0x615f..","amount":"7.9999257900","fee":"0.0000000000","time":1529223212,"status":"Success"}`
+fn transaction(kind: TransactionKind, row: Node<'_>) -> Option<Transaction> {
+    let text = |key: &str| Some(row.text(key)).filter(|text| !text.is_empty()).map(Box::from);
+    let currency = unified(row.text("asset"));
+    let status = match (row.text("status"), row.text("status-prop")) {
+        (_, "canceled") => TransactionStatus::Canceled,
+        (_, "on-hold" | "onhold" | "cancel-pending") => TransactionStatus::Pending,
+        ("Success" | "Partial", _) => TransactionStatus::Ok,
+        ("Failure", _) => TransactionStatus::Failed,
+        _ => TransactionStatus::Pending,
+    };
+    let fee = row.money("fee").filter(|fee| !fee.is_zero()).map(|cost| Fee { currency, cost });
+    let (network, created) = (text("network").or_else(|| text("method")), row.get("time").and_then(seconds));
+    let (txid, address) = (text("txid"), text("info"));
+    let known = Transaction::new(row.id("refid"), kind, currency, row.money("amount")?);
+    Some(Transaction { txid, network, status, address, fee, created, ..known })
+}
+
+/// `{"refid":"TJ2L-...","time":1610124514.4217,"type":"trade","subtype":"","aclass":"currency","asset":"XXBT",
+/// "amount":"-0.0055","fee":"0.0000","balance":"0.1500"}` under its id.
+fn ledger_entry(name: &str, row: Node<'_>) -> Option<LedgerEntry> {
+    let kind = ledger_kind(row.text("type"));
+    Some(LedgerEntry {
+        reference: row.id("refid"),
+        after: row.money("balance"),
+        fee: row.money("fee"),
+        venue_time: row.get("time").and_then(seconds),
+        ..LedgerEntry::new(id(name), kind, unified(row.text("asset")), row.money("amount")?)
+    })
+}
+
+/// Seconds since 1970 with up to nine decimals; zero stands for never.
+fn seconds(node: Node<'_>) -> Option<Wall> {
+    let ns = node.big_decimal().ok()?.checked_mul(Decimal::from(1_000_000_000))?.trunc().to_i64()?;
+    Some(Wall(ns)).filter(|wall| wall.0 > 0)
+}
+
+/// Rows of which none may be left out in silence.
+fn whole<T>(rows: impl Iterator<Item = Option<T>>, what: &str) -> Result<Vec<T>, Error> {
+    rows.collect::<Option<Vec<T>>>().ok_or_else(|| bad(&format!("one of the {what} cannot be read")))
+}
+
+/// Oldest first, from `since` on, and no more than `limit`.
+fn bounded<T>(mut rows: Vec<T>, since: Option<Wall>, limit: Option<u16>, time: impl Fn(&T) -> Option<Wall>) -> Vec<T> {
+    rows.retain(|row| time(row) >= since);
+    rows.sort_by_key(|row| time(row));
+    limited(rows, since.is_some(), limit)
+}
+
+/// The first rows if their beginning was asked for, else the last ones.
+fn limited<T>(mut rows: Vec<T>, from_start: bool, limit: Option<u16>) -> Vec<T> {
+    let surplus = rows.len().saturating_sub(limit.map_or(usize::MAX, usize::from));
+    if from_start {
+        rows.truncate(rows.len() - surplus);
+    } else {
+        rows.drain(..surplus);
+    }
+    rows
+}
+
+fn bad(message: &str) -> Error {
+    Error::new(ErrorKind::BadResponse, message)
+}
