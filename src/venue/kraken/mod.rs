@@ -6,13 +6,19 @@
 //! `v2`, version 1 (arrays, until 2021 the only one) in `v1`; the private half in `private`, REST in `fetch` and `replies`.
 
 mod fetch;
+#[cfg(test)]
+mod fetch_tests;
+mod frames;
 mod names;
+#[cfg(test)]
+mod order_tests;
 mod orders;
 mod private;
 #[cfg(test)]
 mod private_tests;
 mod replies;
 mod rest;
+mod rows;
 #[cfg(test)]
 mod tests;
 mod v1;
