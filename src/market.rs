@@ -66,6 +66,31 @@ pub struct Market {
     pub contract_size: Option<Fixed>,
 }
 
+impl Market {
+    /// A spot market of which nothing but this is known.
+    pub fn plain(id: MarketId, base: &str, quote: &str) -> Market {
+        Market {
+            id,
+            symbol: format!("{base}/{quote}").into(),
+            venue_symbol: format!("{base}{quote}").into(),
+            numeric_id: None,
+            base: base.into(),
+            quote: quote.into(),
+            settle: None,
+            kind: MarketKind::Spot,
+            active: true,
+            price_tick: None,
+            amount_step: None,
+            price_scale: 2,
+            amount_scale: 5,
+            price_limits: Limits::default(),
+            amount_limits: Limits::default(),
+            cost_limits: Limits::default(),
+            contract_size: None,
+        }
+    }
+}
+
 /// All markets of a venue. A market keeps its handle when the list is loaded again; one that vanished turns inactive.
 #[derive(Clone, Debug, Default)]
 pub struct Markets {
@@ -189,25 +214,7 @@ mod tests {
 
     fn market(symbol: &str) -> Market {
         let (base, quote) = symbol.split_once('/').unwrap();
-        Market {
-            id: MarketId { venue: VenueId(0), index: u32::MAX },
-            symbol: symbol.into(),
-            venue_symbol: symbol.replace('/', "").into(),
-            numeric_id: None,
-            base: base.into(),
-            quote: quote.into(),
-            settle: None,
-            kind: MarketKind::Spot,
-            active: true,
-            price_tick: None,
-            amount_step: None,
-            price_scale: 2,
-            amount_scale: 5,
-            price_limits: Limits::default(),
-            amount_limits: Limits::default(),
-            cost_limits: Limits::default(),
-            contract_size: None,
-        }
+        Market::plain(MarketId { venue: VenueId(0), index: u32::MAX }, base, quote)
     }
 
     #[test]

@@ -30,6 +30,8 @@
 //! `core` is the engine without sockets, `io` the sockets, `feed` what happens to one message, `link` one connection,
 //! `policy` when to try again, `config` what can be set, `handler` what the user hands in.
 
+#[allow(dead_code, unused_imports)] // Used by the core as that comes.
+mod account;
 mod config;
 mod core;
 mod feed;

@@ -36,6 +36,8 @@ pub struct TradingProfile {
     pub polled: &'static [(PrivateChannel, u32)],
     /// The venue pushes what was filled with each fill, and not how much was filled in all.
     pub fills_add_up: bool,
+    /// The venue tells the fee with each trade, and not with the order.
+    pub fees_add_up: bool,
     /// Balances of the stream are changes, or leave out what is bound: after each fill they are asked for by REST.
     pub asks_balance: bool,
     /// Order requests that one account may send.
