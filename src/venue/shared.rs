@@ -308,6 +308,28 @@ pub(super) fn judge_usual_reader(
     assert!(taken >= taken_min, "{taken} of {frame}");
 }
 
+/// Gives `read` copies of `frames` with some bytes changed, added, lost or cut off at the end, `count` in all. Nothing more
+/// is asked than that it comes back.
+#[cfg(test)]
+pub(super) fn damaged(frames: &[&str], count: usize, mut read: impl FnMut(&[u8])) {
+    let mut random = fastrand::Rng::with_seed(11);
+    for round in 0..count {
+        let mut frame = frames[round % frames.len()].as_bytes().to_vec();
+        for _ in 0..random.usize(1..=3) {
+            let at = random.usize(..frame.len());
+            match random.u8(..8) {
+                0 => frame.truncate(at.max(1)),
+                1 => frame[at] = random.u8(..),
+                2 => frame.insert(at, b"\"{}[],:-.e0"[random.usize(..11)]),
+                3 if frame.len() > 1 => drop(frame.remove(at)),
+                // Digits and letters keep the frame readable.
+                _ => frame[at] = b"0123456789-.e\"abZ"[random.usize(..17)],
+            }
+        }
+        read(&frame);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
