@@ -34,11 +34,12 @@ pub(super) static TRADING: TradingProfile = TradingProfile {
     },
     polled: &[(PrivateChannel::Positions, 10_000)],
     fills_add_up: false,
+    fees_add_up: true,
     // The stream tells totals only.
     asks_balance: true,
     // A counter for each pair: 60 in the lowest tier, and one less each second.
     orders: MessageLimit { count: 60, window_ms: 60_000 },
-    cancels_per_message_max: 50,
+    cancels_per_message_max: 1,
     my_trades_of_all: true,
     open_orders_of_all: true,
     abilities: {
@@ -304,7 +305,6 @@ impl Link {
     /// `{"method":"add_order","req_id":123,"result":{"order_id":"AA5JGQ-SBMRC-SCJ7J7","order_userref":100054},
     /// "success":true}`, `{"error":"EOrder:Insufficient funds","method":"add_order","req_id":99,"success":false}`; to a
     /// subscription with a `channel` in the result.
-    #[cold]
     fn on_answer(&mut self, root: Node<'_>, out: &mut PrivateRows) {
         let (method, message) = (root.text("method"), root.text("error"));
         let is_success = root.get("success").and_then(|success| success.bool().ok()).unwrap_or(message.is_empty());

@@ -12,6 +12,7 @@ use crate::model::{
     TimeInForce, Transaction, TransactionKind, TransactionStatus, VenueId, Wall,
 };
 use crate::venue::PrivateChannel;
+use crate::venue::shared::damaged;
 use crate::venue::trading::{Context, OrderRow, PrivateRow, PrivateRows, Trading};
 use rust_decimal::Decimal;
 
@@ -297,29 +298,13 @@ fn two_channels_serve_all_and_are_confirmed_by_name() {
 
 #[test]
 fn damaged_frames_never_panic() {
-    let mut random = fastrand::Rng::with_seed(11);
     let markets = sample_markets();
-    let (mut adapter, mut out) = (adapter(), PrivateRows::default());
+    let (mut adapter, mut out, mut read) = (adapter(), PrivateRows::default(), 0);
     let refused = r#"{"error":"EOrder:Unknown order","method":"cancel_order","success":false,"req_id":3}"#;
-    let frames = [PENDING, NEW, TRADE, CANCELED, LEDGER, refused];
-    let mut read = 0;
-    for _ in 0..20_000 {
-        let mut frame = frames[random.usize(..frames.len())].as_bytes().to_vec();
-        for _ in 0..random.usize(1..=3) {
-            if frame.is_empty() {
-                break;
-            }
-            let at = random.usize(..frame.len());
-            match random.u8(..4) {
-                0 => frame[at] = random.u8(..),
-                1 => frame[at] = b"0123456789.\"[]{},:-eE"[random.usize(..21)],
-                2 => drop(frame.remove(at)),
-                _ => frame.truncate(at + 1),
-            }
-        }
+    damaged(&[PENDING, NEW, TRADE, CANCELED, LEDGER, refused], 20_000, |frame| {
         out.clear();
-        read += usize::from(adapter.on_frame(&frame, &context(&markets), &mut out).is_ok());
-    }
+        read += usize::from(adapter.on_frame(frame, &context(&markets), &mut out).is_ok());
+    });
     assert!((2_000..18_000).contains(&read), "{read}");
 }
 

@@ -1,14 +1,12 @@
 //! REST answers: `{"error":[],"result":..}`, numbers mostly as texts, times in seconds with a fraction.
 
-use super::names::{Pairs, unified};
+use super::names::Pairs;
 use super::private::{KrakenTrading, refused};
 use super::rest::{kind_of, message, status};
 use super::rows::{
     bad, balance, bounded, candle, closing_reason, currency, kind_of_order, ledger_entry, limited, public_trade,
     seconds, side, status_of_order, ticker, transaction, whole,
 };
-use crate::book::Level;
-use crate::decimal::Fixed;
 use crate::error::{Error, ErrorKind};
 use crate::json::Node;
 use crate::model::{
@@ -17,7 +15,7 @@ use crate::model::{
 };
 use crate::venue::Reply;
 use crate::venue::shared::unreadable;
-use crate::venue::trading::{Context, Fetch, Fetched, FetchedBook, Members, OrderRow, id};
+use crate::venue::trading::{self, Context, Fetch, Fetched, FetchedBook, Members, OrderRow, id};
 use rust_decimal::Decimal;
 
 impl KrakenTrading {
@@ -149,20 +147,7 @@ impl<'a> Answer<'a> {
             Some(rows) => whole(rows.iter().map(level), "levels"),
             None => Err(bad(&format!("the book has no member {key:?}"))),
         };
-        let (bids, asks) = (side("bids")?, side("asks")?);
-        let (mut price_scale, mut amount_scale) = (market.price_scale, market.amount_scale);
-        for (price, amount) in bids.iter().chain(&asks) {
-            price_scale = price_scale.max(price.trimmed().scale());
-            amount_scale = amount_scale.max(amount.trimmed().scale());
-        }
-        let scaled = |rows: Vec<(Fixed, Fixed)>| {
-            let level = |(price, amount): (Fixed, Fixed)| {
-                Some(Level { price: price.rescale(price_scale).ok()?, qty: amount.rescale(amount_scale).ok()? })
-            };
-            whole(rows.into_iter().map(level), "levels")
-        };
-        let (bids, asks) = (scaled(bids)?, scaled(asks)?);
-        Ok(FetchedBook { bids, asks, price_scale, amount_scale, nonce: None, venue_time: None })
+        trading::book(market, [side("bids")?, side("asks")?])
     }
 
     /// One order: by its id from all of them, by our id from the open or the closed ones. That it is not open does not mean
@@ -237,7 +222,8 @@ impl<'a> Answer<'a> {
             filled: row.number("vol_exec").filter(|_| !is_cost),
             cost: row.money("cost"),
             average: row.money("price").filter(|price| !price.is_zero()),
-            fee: self.fee(market, row, has_flag("fcib")),
+            // The own trades say it once more, and from there it is added up.
+            fee: None,
             created: row.get("opentm").and_then(seconds),
             updated: row.get("closetm").and_then(seconds),
             last_trade: None,
@@ -245,18 +231,16 @@ impl<'a> Answer<'a> {
         }
     }
 
-    /// Fees are paid in the quote currency, unless the order asks for the other one.
-    fn fee(&self, market: Option<MarketId>, row: Node<'_>, in_base: bool) -> Option<Fee> {
-        let market = self.cx.market(market?).ok()?;
-        let cost = row.money("fee").filter(|fee| !fee.is_zero())?;
-        Some(Fee { currency: unified(if in_base { &market.base } else { &market.quote }), cost })
-    }
-
     /// `{"ordertxid":"O26VBY-ISGAE-JP5TLU","postxid":"TKH2SE-M7IF5-CFI7LT","pair":"XBTUSDT","time":1688585840.8921,
     /// "type":"buy","ordertype":"limit","price":"29500.50","cost":"14750.25","fee":"23.60","vol":"0.50000000",
     /// "margin":"0.00000","misc":"","trade_id":1001,"maker":true,"ledgers":["L4UESK-KG3EQ-BJM7HJ"]}` under its id.
     fn my_trade(&self, name: &str, row: Node<'_>) -> Option<MyTrade> {
         let market = self.pairs.find(row.text("pair"));
+        // Paid in the quote currency, unless the order asked for the other one, which only the stream tells.
+        let fee = market.and_then(|market| {
+            let currency = trading::code(&self.cx.market(market).ok()?.quote);
+            Some(Fee { currency, cost: row.money("fee")? })
+        });
         let liquidity = row.get("maker").and_then(|maker| maker.bool().ok());
         Some(MyTrade {
             id: id(name),
@@ -268,7 +252,7 @@ impl<'a> Answer<'a> {
             amount: row.number("vol")?,
             cost: row.money("cost"),
             liquidity: liquidity.map(|maker| if maker { Liquidity::Maker } else { Liquidity::Taker }),
-            fee: self.fee(market, row, false),
+            fee,
             backfilled: true,
         })
     }
