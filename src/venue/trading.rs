@@ -9,7 +9,7 @@ use std::fmt;
 use super::{MessageLimit, Method, PrivateChannel, Reply};
 use crate::book::Level;
 use crate::credentials::Credentials;
-use crate::decimal::Fixed;
+use crate::decimal::{DecimalError, Fixed};
 use crate::error::{Error, ErrorKind};
 use crate::json::{JsonError, Node};
 use crate::market::{Market, Markets};
@@ -540,6 +540,25 @@ pub(super) fn code(text: &str) -> Code {
 /// Some id of the venue, likewise.
 pub(super) fn id(text: &str) -> Id {
     Id::new(text.as_bytes()).unwrap_or(Id::NONE)
+}
+
+/// A book of bids and asks, best first, at the scales of `market`, or at finer ones where its numbers need them.
+pub(super) fn book(market: &Market, [bids, asks]: [Vec<(Fixed, Fixed)>; 2]) -> Result<FetchedBook, Error> {
+    let (mut price_scale, mut amount_scale) = (market.price_scale, market.amount_scale);
+    for (price, amount) in bids.iter().chain(&asks) {
+        price_scale = price_scale.max(price.trimmed().scale());
+        amount_scale = amount_scale.max(amount.trimmed().scale());
+    }
+    let side = |rows: Vec<(Fixed, Fixed)>| -> Result<Vec<Level>, DecimalError> {
+        let level = |(price, amount): (Fixed, Fixed)| {
+            Ok(Level { price: price.rescale(price_scale)?, qty: amount.rescale(amount_scale)? })
+        };
+        rows.into_iter().map(level).collect()
+    };
+    let wide =
+        |error| Error::new(ErrorKind::BadResponse, format!("the book has a number that cannot be held: {error}"));
+    let (bids, asks) = (side(bids).map_err(wide)?, side(asks).map_err(wide)?);
+    Ok(FetchedBook { bids, asks, price_scale, amount_scale, ..FetchedBook::default() })
 }
 
 /// Members of a row as adapters want them: what is absent, `null`, `""` or cannot be read is `None`.

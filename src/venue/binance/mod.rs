@@ -2,13 +2,23 @@
 //!
 //! Streams are taken in combined mode (`/stream`): each event comes as `{"stream":"<topic>","data":{..}}`, so the topic
 //! alone says which feed it belongs to. That matters because `bookTicker` and partial depth name no event type, and
-//! partial depth no symbol either. Decoders stand in `streams`, markets and refusals in `rest`. Sources: Binance's spot API documentation (web-socket-streams, rest-api, errors) as
-//! of 2026-07; frames above the decoders are from captures of October 2021 unless another source is named.
+//! partial depth no symbol either. Decoders stand in `streams`, markets and refusals in `rest`, the account in `private`,
+//! REST in `fetch`. Sources: Binance's spot API documentation (web-socket-streams, rest-api, errors) as of 2026-07;
+//! frames above the decoders are from captures of October 2021 unless another source is named.
 
+mod events;
+mod fetch;
+mod orders;
+mod private;
+#[cfg(test)]
+mod private_tests;
 mod rest;
+mod rows;
 mod streams;
 #[cfg(test)]
 mod tests;
+
+use self::fetch::Weights;
 
 use self::rest::{markets, percent_encoded, refusal};
 use self::streams::{event_name, on_data, on_usual_data, on_whole_book};
@@ -69,7 +79,7 @@ const OLDER: Profile = Profile {
 };
 
 /// Binance spot.
-pub static BINANCE: Profile = SPOT;
+pub static BINANCE: Profile = Profile { trading: Some(&private::BINANCE), ..SPOT };
 
 /// Binance.US, spot only.
 pub static BINANCEUS: Profile = Profile {
@@ -77,7 +87,7 @@ pub static BINANCEUS: Profile = Profile {
     name: "Binance.US",
     ws_url: "wss://stream.binance.us:9443",
     rest_url: "https://api.binance.us",
-    trading: None,
+    trading: Some(&private::BINANCEUS),
     open: || Box::new(Binance::new(&VARIANTS[1])),
     ..OLDER
 };
@@ -89,7 +99,6 @@ pub static BINANCEJE: Profile = Profile {
     ws_url: "wss://stream.binance.je:9443",
     rest_url: "https://api.binance.je",
     closed: Some("2020-11-30"),
-    trading: None,
     open: || Box::new(Binance::new(&VARIANTS[2])),
     ..OLDER
 };
@@ -103,7 +112,58 @@ struct Variant {
     all_bids_asks: Option<&'static str>,
     /// Where the venue tells its health; `/api/v3/ping` at least answers while it lives.
     status: &'static str,
+    access: Access,
 }
+
+/// What differs between the private halves beside their tables.
+#[derive(Debug)]
+struct Access {
+    /// The account's events come on a stream that a listen key names, and orders go by REST. Otherwise both go over one
+    /// socket, request by request signed.
+    listen_key: bool,
+    /// An order's amount can be lowered in place.
+    amends: bool,
+    /// Where the fees of trading are asked for.
+    trading_fees: &'static str,
+    /// Weights of REST.
+    weights: Weights,
+}
+
+const ACCESS: Access = Access {
+    listen_key: false,
+    amends: true,
+    trading_fees: "/sapi/v1/asset/tradeFee",
+    weights: Weights {
+        ticker: 2,
+        tickers: 80,
+        trades: 25,
+        aggregates: 4,
+        candles: 2,
+        account: 20,
+        order: 4,
+        open_orders: 6,
+        all_open_orders: 80,
+        history: 20,
+    },
+};
+
+const OLDER_ACCESS: Access = Access {
+    listen_key: true,
+    amends: false,
+    trading_fees: "/sapi/v1/asset/query/trading-fee",
+    weights: Weights {
+        ticker: 1,
+        tickers: 40,
+        trades: 1,
+        aggregates: 1,
+        candles: 1,
+        account: 10,
+        order: 2,
+        open_orders: 3,
+        all_open_orders: 40,
+        history: 10,
+    },
+};
 
 static VARIANTS: [Variant; 3] = [
     Variant {
@@ -111,13 +171,21 @@ static VARIANTS: [Variant; 3] = [
         all_tickers: "!miniTicker@arr",
         all_bids_asks: None,
         status: "/sapi/v1/system/status",
+        access: ACCESS,
     },
-    Variant { profile: &BINANCEUS, all_tickers: "!ticker@arr", all_bids_asks: None, status: "/sapi/v1/system/status" },
+    Variant {
+        profile: &BINANCEUS,
+        all_tickers: "!ticker@arr",
+        all_bids_asks: None,
+        status: "/sapi/v1/system/status",
+        access: OLDER_ACCESS,
+    },
     Variant {
         profile: &BINANCEJE,
         all_tickers: "!ticker@arr",
         all_bids_asks: Some("!bookTicker"),
         status: "/api/v3/ping",
+        access: OLDER_ACCESS,
     },
 ];
 
