@@ -8,6 +8,10 @@
 
 mod events;
 mod fetch;
+#[cfg(test)]
+mod fetch_tests;
+#[cfg(test)]
+mod order_tests;
 mod orders;
 mod private;
 #[cfg(test)]

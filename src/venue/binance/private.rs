@@ -9,10 +9,11 @@
 
 use super::events::on_event;
 use super::orders::{CANCEL, CANCEL_ALL, Command, Keys, PLACE, Params, Wanted, invalid, numbered, push_integer};
-use super::rows::{order_refusal, order_row, order_rows, refusal_of};
+use super::rest::refusal;
+use super::rows::{order_answer, order_refusal, order_rows, refusal_of};
 use super::{VARIANTS, Variant};
 use crate::credentials::Credentials;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::json::{DocParser, JsonError, Node};
 use crate::market::Market;
 use crate::model::{Id, Order};
@@ -296,18 +297,13 @@ impl Trading for Private {
 
     fn on_order_reply(&mut self, _act: &OrderAct, reply: &Reply<'_>, cx: &Context<'_>) -> Result<OrderRow, Error> {
         let venue = self.variant.profile.id;
-        let doc = match self.doc.parse(reply.body) {
-            Ok(doc) => doc,
-            Err(_) if reply.status >= 400 => {
-                let text = format!("HTTP status {}", reply.status);
-                return Err(Error::new(ErrorKind::of_http_status(reply.status), text).at(venue).of_order());
-            }
-            Err(error) => return Err(unreadable(error).at(venue).of_order()),
-        };
-        if reply.status >= 400 {
-            order_refusal(doc.root(), reply.status, venue, cx)
-        } else {
-            Ok(order_row(doc.root(), cx))
+        let is_ok = (200..300).contains(&reply.status);
+        match self.doc.parse(reply.body) {
+            Ok(doc) if is_ok => order_answer(doc.root(), cx).map_err(|error| error.at(venue)),
+            Ok(doc) => order_refusal(doc.root(), reply.status, venue, cx),
+            Err(error) if is_ok => Err(unreadable(error).at(venue).of_order()),
+            // A page of some machine in between.
+            Err(_) => Err(refusal(reply).at(venue).of_order()),
         }
     }
 
@@ -350,7 +346,7 @@ fn on_answer(
         (None, Some(result)) if status < 400 => {
             // Orders that were cancelled together.
             order_rows(result.iter(), cx, &mut |row| out.push(PrivateRow::Order(row)));
-            Ok(order_row(result, cx))
+            order_answer(result, cx).map_err(|error| error.at(venue))
         }
         (None, _) => order_refusal(root, status.max(400), venue, cx),
     };

@@ -3,7 +3,7 @@
 use super::rest::kind_of;
 use crate::decimal::Fixed;
 use crate::error::{Error, ErrorKind, Retry};
-use crate::json::Node;
+use crate::json::{Kind, Node};
 use crate::model::{
     Balance, Code, Fee, Liquidity, MyTrade, OrderKind, OrderStatus, TakerSide, TimeInForce, Transaction,
     TransactionKind, TransactionStatus, Wall,
@@ -52,6 +52,18 @@ pub(super) fn order_row(answer: Node<'_>, cx: &Context<'_>) -> OrderRow {
     }
 }
 
+/// The answer to a request about one order, or about all of a market: a list, whose orders are told one by one.
+///
+/// # Errors
+/// The answer names no order: nobody knows what became of it.
+pub(super) fn order_answer(answer: Node<'_>, cx: &Context<'_>) -> Result<OrderRow, Error> {
+    let row = order_row(answer, cx);
+    if row.id.is_none() && answer.kind() != Kind::Array {
+        return Err(Error::new(ErrorKind::BadResponse, "the answer names no order").of_order());
+    }
+    Ok(row)
+}
+
 /// The orders of a list, which may hold lists of orders that belong together.
 pub(super) fn order_rows<'a>(list: impl Iterator<Item = Node<'a>>, cx: &Context<'_>, out: &mut dyn FnMut(OrderRow)) {
     for row in list {
@@ -75,11 +87,13 @@ pub(super) fn order_refusal(
     let half = |key: &str| answer.get("data").and_then(|data| data.get(key));
     let mut failed = ["newOrderResponse", "cancelResponse"].into_iter().filter_map(half);
     let reason = failed.rfind(|half| half.get("code").is_some()).unwrap_or(answer);
-    let mut error = refusal_of(reason, status).at(venue).of_order();
+    let mut error = refusal_of(reason, status);
     // Whatever a server in trouble says: the order may have been carried out.
-    if status >= 500 && error.retry() != Retry::Unknown {
-        error = Error::new(ErrorKind::OperationFailed, error.message()).at(venue).of_order();
+    if status >= 500 && error.kind().retry_of_order() != Retry::Unknown {
+        let unsure = Error::new(ErrorKind::OperationFailed, error.message());
+        error = error.code().map_or(unsure.clone(), |code| unsure.with_code(code));
     }
+    let error = error.at(venue).of_order();
     match half("cancelResponse").filter(|half| half.get("orderId").is_some()) {
         Some(cancelled) => Ok(OrderRow { error: Some(error), ..order_row(cancelled, cx) }),
         None => Err(error),
