@@ -22,7 +22,7 @@ mod streams;
 #[cfg(test)]
 mod tests;
 
-use self::fetch::Weights;
+use self::private::{ACCESS, Access, OLDER_ACCESS};
 
 use self::rest::{markets, percent_encoded, refusal};
 use self::streams::{event_name, on_data, on_usual_data, on_whole_book};
@@ -118,56 +118,6 @@ struct Variant {
     status: &'static str,
     access: Access,
 }
-
-/// What differs between the private halves beside their tables.
-#[derive(Debug)]
-struct Access {
-    /// The account's events come on a stream that a listen key names, and orders go by REST. Otherwise both go over one
-    /// socket, request by request signed.
-    listen_key: bool,
-    /// An order's amount can be lowered in place.
-    amends: bool,
-    /// Where the fees of trading are asked for.
-    trading_fees: &'static str,
-    /// Weights of REST.
-    weights: Weights,
-}
-
-const ACCESS: Access = Access {
-    listen_key: false,
-    amends: true,
-    trading_fees: "/sapi/v1/asset/tradeFee",
-    weights: Weights {
-        ticker: 2,
-        tickers: 80,
-        trades: 25,
-        aggregates: 4,
-        candles: 2,
-        account: 20,
-        order: 4,
-        open_orders: 6,
-        all_open_orders: 80,
-        history: 20,
-    },
-};
-
-const OLDER_ACCESS: Access = Access {
-    listen_key: true,
-    amends: false,
-    trading_fees: "/sapi/v1/asset/query/trading-fee",
-    weights: Weights {
-        ticker: 1,
-        tickers: 40,
-        trades: 1,
-        aggregates: 1,
-        candles: 1,
-        account: 10,
-        order: 2,
-        open_orders: 3,
-        all_open_orders: 40,
-        history: 10,
-    },
-};
 
 static VARIANTS: [Variant; 3] = [
     Variant {

@@ -1,6 +1,6 @@
 //! Requests about orders: which parameters each form of an order has, and how they are written and signed.
 
-use super::Access;
+use super::private::Access;
 use crate::credentials::{Credentials, Secret};
 use crate::decimal::{self, Fixed};
 use crate::error::{Error, ErrorKind};

@@ -8,6 +8,7 @@
 //! both in `rows`; the forms of orders and signatures stand in `orders`.
 
 use super::events::on_event;
+use super::fetch::Weights;
 use super::orders::{CANCEL, CANCEL_ALL, Command, Keys, PLACE, Params, Wanted, invalid, numbered, push_integer};
 use super::rest::refusal;
 use super::rows::{order_answer, order_refusal, order_rows, refusal_of};
@@ -133,6 +134,58 @@ const SHARED: TradingProfile = TradingProfile {
     open_orders_of_all: true,
     abilities: &[],
     open: |credentials| Ok(Box::new(Private::new(&VARIANTS[0], credentials)?)),
+};
+
+/// What differs between the private halves beside their tables.
+#[derive(Debug)]
+pub(super) struct Access {
+    /// The account's events come on a stream that a listen key names, and orders go by REST. Otherwise both go over one
+    /// socket, request by request signed.
+    pub(super) listen_key: bool,
+    /// An order's amount can be lowered in place.
+    pub(super) amends: bool,
+    /// Where the fees of trading are asked for.
+    pub(super) trading_fees: &'static str,
+    /// Weights of REST.
+    pub(super) weights: Weights,
+}
+
+/// Binance's.
+pub(super) const ACCESS: Access = Access {
+    listen_key: false,
+    amends: true,
+    trading_fees: "/sapi/v1/asset/tradeFee",
+    weights: Weights {
+        ticker: 2,
+        tickers: 80,
+        trades: 25,
+        aggregates: 4,
+        candles: 2,
+        account: 20,
+        order: 4,
+        open_orders: 6,
+        all_open_orders: 80,
+        history: 20,
+    },
+};
+
+/// That of Binance.US: Binance's of 2023.
+pub(super) const OLDER_ACCESS: Access = Access {
+    listen_key: true,
+    amends: false,
+    trading_fees: "/sapi/v1/asset/query/trading-fee",
+    weights: Weights {
+        ticker: 1,
+        tickers: 40,
+        trades: 1,
+        aggregates: 1,
+        candles: 1,
+        account: 10,
+        order: 2,
+        open_orders: 3,
+        all_open_orders: 40,
+        history: 10,
+    },
 };
 
 /// The adapter.
