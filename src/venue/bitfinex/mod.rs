@@ -58,6 +58,7 @@ pub static BITFINEX: Profile = Profile {
     book_window: 0,
     market_lists: 1,
     ping_text: Some(r#"{"event":"ping","cid":1}"#),
+    trading: None,
     open: || Box::new(Bitfinex::default()),
 };
 
@@ -146,7 +147,9 @@ impl Venue for Bitfinex {
             Channel::AggTrades => return unsupported("has no stream of aggregated trades; watch trades"),
             Channel::AllTickers => return unsupported("has no stream of all tickers; name the symbols"),
             Channel::AllBidsAsks => return unsupported("has no stream of all bids and asks; watch the books"),
-            Channel::Status => return unsupported("tells its status on every connection, and by REST"),
+            Channel::Status | Channel::Private(_) => {
+                return unsupported("tells its status on every connection, and by REST");
+            }
         });
         Ok(())
     }

@@ -34,6 +34,7 @@ fn market(row: Node<'_>) -> Option<Market> {
         id: MarketId { venue: VenueId(0), index: 0 },
         symbol: symbol.into(),
         venue_symbol: format!("t{name}").into(),
+        numeric_id: None,
         base: base.into(),
         quote: quote.into(),
         settle: is_swap.then(|| quote.into()),
@@ -47,6 +48,7 @@ fn market(row: Node<'_>) -> Option<Market> {
         price_limits: Limits::default(),
         amount_limits: Limits { min: limit(3), max: limit(4) },
         cost_limits: Limits::default(),
+        contract_size: None,
     })
 }
 
