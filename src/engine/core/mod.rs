@@ -16,6 +16,8 @@
 mod fetch;
 mod links;
 mod orders;
+#[cfg(test)]
+mod private_tests;
 mod requests;
 mod session;
 #[cfg(test)]
