@@ -160,7 +160,7 @@ impl IsoTimes {
 
 /// RFC 3339 in UTC, with up to nine digits of a fraction.
 #[inline]
-fn parse_iso(text: &[u8]) -> Option<Wall> {
+pub(super) fn parse_iso(text: &[u8]) -> Option<Wall> {
     let (head, rest) = text.split_first_chunk::<19>()?;
     let separators = [head[4], head[7], head[10], head[13], head[16]];
     if separators != *b"--T::" && separators != *b"-- ::" {

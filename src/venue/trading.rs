@@ -514,6 +514,17 @@ pub trait Trading: Send {
     /// [`ErrorKind::AuthenticationError`] if it needs credentials and there are none.
     fn request(&mut self, fetch: &Fetch, cx: &Context<'_>) -> Result<SignedRequest, Error>;
 
+    /// The request that follows when the answer to `fetch` was an empty list, where the venue keeps in two places what was
+    /// asked for: an order by our id among the open ones, and then among those that ended, say. Its answer is read as one
+    /// to `fetch`. `None` where the first answer is the last word.
+    ///
+    /// # Errors
+    /// As [`Trading::request`].
+    fn request_further(&mut self, fetch: &Fetch, cx: &Context<'_>) -> Option<Result<SignedRequest, Error>> {
+        let _ = (fetch, cx);
+        None
+    }
+
     /// Reads the answer to `fetch`.
     ///
     /// # Errors

@@ -3,15 +3,29 @@
 //! A topic is `channel:symbol`, followed by `@` and what the messages do not repeat: `book:BTC/USD@25` for 25 levels
 //! (`book:BTC/USD` has 1000), `ticker:BTC/USD@bbo` for the best bid and ask. Books come as a snapshot and updates on the
 //! stream, tied by a checksum of their ten best levels; what falls out of the depth is not deleted. Version 2 stands in
-//! `v2`, version 1 (arrays, until 2021 the only one) in `v1`.
+//! `v2`, version 1 (arrays, until 2021 the only one) in `v1`; the private half in `private`, REST in `fetch` and `replies`.
 
+mod fetch;
+#[cfg(test)]
+mod fetch_tests;
+mod frames;
+mod names;
+#[cfg(test)]
+mod order_tests;
+mod orders;
+mod private;
+#[cfg(test)]
+mod private_tests;
+mod replies;
 mod rest;
+mod rows;
 #[cfg(test)]
 mod tests;
 mod v1;
 mod v2;
 
-use self::rest::{markets, refusal, status, v2_symbol};
+use self::names::v2_symbol;
+use self::rest::{markets, refusal, status};
 use super::shared::{IsoTimes, no_candles, snapshots_on_stream, unreadable};
 use super::{
     Act, Answer, AnswerError, Ask, Channel, DecodeError, Decoded, MessageLimit, Method, PingRule, Profile, Reply,
@@ -53,7 +67,7 @@ pub static KRAKEN: Profile = Profile {
     book_window: DEPTH,
     market_lists: 1,
     ping_text: Some(r#"{"method":"ping"}"#),
-    trading: None,
+    trading: Some(&private::TRADING),
     open: || Box::new(Kraken::default()),
 };
 

@@ -5,6 +5,7 @@ use crate::error::{Error, ErrorKind};
 use crate::json::{Doc, Node};
 use crate::market::{Limits, Market, MarketKind};
 use crate::model::{Health, MarketId, Status, VenueId, Wall};
+use crate::venue::kraken::names::code;
 use crate::venue::shared::{cut, limit, readable};
 
 /// `{"error":[],"result":{"XXBTZUSD":{"altname":"XBTUSD","wsname":"XBT/USD","base":"XXBT","quote":"ZUSD",
@@ -45,48 +46,6 @@ fn market(row: Node<'_>) -> Option<Market> {
     })
 }
 
-/// The unified code of an asset. Old names carry an X or a Z in front; which ones is known by list, not by rule.
-fn code(asset: &str) -> &str {
-    match asset {
-        "XBT" | "XXBT" => "BTC",
-        "XDG" | "XXDG" => "DOGE",
-        "XETH" => "ETH",
-        "XETC" => "ETC",
-        "XLTC" => "LTC",
-        "XMLN" => "MLN",
-        "XREP" | "REPV2" => "REP",
-        "REP" => "REPV1",
-        "XXLM" => "XLM",
-        "XXMR" => "XMR",
-        "XXRP" => "XRP",
-        "XZEC" => "ZEC",
-        "ZUSD" => "USD",
-        "ZEUR" => "EUR",
-        "ZGBP" => "GBP",
-        "ZCAD" => "CAD",
-        "ZAUD" => "AUD",
-        "ZJPY" => "JPY",
-        "LUNA" => "LUNC",
-        "LUNA2" => "LUNA",
-        "UST" => "USTC",
-        "FEE" => "KFEE",
-        other => other,
-    }
-}
-
-/// The symbol of version 2, which writes two assets as everybody does: `BTC/USD` for `XBT/USD`.
-pub(super) fn v2_symbol(wsname: &str) -> String {
-    let asset = |asset| match asset {
-        "XBT" => "BTC",
-        "XDG" => "DOGE",
-        other => other,
-    };
-    match wsname.split_once('/') {
-        Some((base, quote)) => format!("{}/{}", asset(base), asset(quote)),
-        None => wsname.to_owned(),
-    }
-}
-
 /// `{"error":[],"result":{"status":"online","timestamp":".."}}`
 pub(super) fn status(doc: &Doc<'_>, now: Wall) -> Status {
     let word = doc.root().get("result").and_then(|result| result.get("status")).and_then(|word| word.str().ok());
@@ -94,22 +53,30 @@ pub(super) fn status(doc: &Doc<'_>, now: Wall) -> Status {
     Status { status, updated: now, emulated: true }
 }
 
-/// `{"error":["EQuery:Unknown asset pair"]}`; nothing if the list is empty.
+/// `{"error":["EQuery:Unknown asset pair"]}`; nothing if the list is empty, or holds nothing but warnings (`W..`).
+pub(super) fn message<'a>(doc: &'a Doc<'_>) -> Option<&'a str> {
+    let mut messages = doc.root().get("error")?.iter().filter_map(|message| message.str().ok());
+    messages.find(|message| !message.starts_with('W'))
+}
+
+/// The same as an error.
 pub(super) fn refusal(doc: &Doc<'_>) -> Option<Error> {
-    let message = doc.root().get("error")?.at(0)?.str().ok()?;
-    Some(Error::new(kind_of(message), cut(message)))
+    message(doc).map(|message| Error::new(kind_of(message), cut(message)))
 }
 
 /// Kraken has no codes, only texts.
 pub(super) fn kind_of(message: &str) -> ErrorKind {
     use ErrorKind::*;
-    let kinds: [(&str, ErrorKind); 27] = [
-        ("EOrder:Insufficient funds", InsufficientFunds),
+    const KINDS: [(&str, ErrorKind); 33] = [
+        ("EOrder:Insufficient ", InsufficientFunds),
         ("EOrder:Unknown order", OrderNotFound),
         ("EOrder:Rate limit exceeded", RateLimitExceeded),
+        ("EOrder:Post only order", OrderImmediatelyFillable),
         ("EOrder:", InvalidOrder),
         ("EAPI:Invalid key", AuthenticationError),
+        ("EAPI:Invalid signature", AuthenticationError),
         ("ESession:Invalid session", AuthenticationError),
+        ("EAuth:Account temporary disabled", AccountSuspended),
         ("EAuth:", AuthenticationError),
         ("EAPI:Invalid nonce", InvalidNonce),
         ("EAPI:Rate limit exceeded", DdosProtection),
@@ -119,7 +86,10 @@ pub(super) fn kind_of(message: &str) -> ErrorKind {
         ("EGeneral:Permission denied", PermissionDenied),
         ("EAccount:Invalid permissions", PermissionDenied),
         ("EGeneral:Invalid arguments", BadRequest),
+        ("EGeneral:Unknown method", BadRequest),
+        ("EGeneral:Internal error", ExchangeNotAvailable),
         ("ETrade:Invalid request", BadRequest),
+        ("EAPI:Bad request", BadRequest),
         ("Malformed request", BadRequest),
         ("Already subscribed", BadRequest),
         ("Subscription ", BadRequest),
@@ -130,7 +100,7 @@ pub(super) fn kind_of(message: &str) -> ErrorKind {
         ("Currency pair not supported", BadSymbol),
         ("Currency pair not in ISO 4217-A3 format", BadSymbol),
         ("Pair(s) not found", BadSymbol),
-        ("ETrade:User Locked", PermissionDenied),
+        ("ETrade:User Locked", AccountSuspended),
     ];
-    kinds.iter().find(|(start, _)| message.starts_with(start)).map_or(ExchangeError, |row| row.1)
+    KINDS.iter().find(|(start, _)| message.starts_with(start)).map_or(ExchangeError, |row| row.1)
 }
