@@ -207,7 +207,7 @@ fn wrong_input_and_wrong_places_are_named() {
     assert!(text.ends_with("REST needs https:// or http://"), "{text}");
     // The rest.
     let text = last(2, wirebook(&["watch", "binanze", "BTC/USDT"]));
-    assert!(text.contains("there are binance, binanceus, binanceje, okex, kraken, coinbasepro"), "{text}");
+    assert!(text.contains("there are binance, binanceus, binanceje, okex, okcoin, kraken, coinbasepro"), "{text}");
     let text = last(1, wirebook(&["watch", "binanceje", "BTC/USDT"]));
     assert!(text.contains("Binance Jersey closed on 2020-11-30"), "{text}");
     let text = last(2, wirebook(&["watch", "binance", "BTC/USDT", "--channel", "candles:2m"]));

@@ -135,7 +135,10 @@ fn two_hundred_symbols_come_and_go() {
 fn wrong_input_gets_a_clear_answer() {
     let mut run = Loopback::start(sim(3, ""), true, engine_config());
     let error = run.engine.add_venue("binanse").unwrap_err().to_string();
-    assert_eq!(error, "no venue \"binanse\"; there are binance, binanceus, binanceje, okex, kraken, coinbasepro");
+    assert_eq!(
+        error,
+        "no venue \"binanse\"; there are binance, binanceus, binanceje, okex, okcoin, kraken, coinbasepro"
+    );
     let error = run.engine.add_venue("binanceje").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ExchangeNotAvailable);
     let error =

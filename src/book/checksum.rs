@@ -31,13 +31,15 @@ pub enum Expected {
         /// The decimals with which numbers are printed for it.
         printed: Scales,
     },
+    /// [`Checksum::bitfinex`].
+    Bitfinex(i32),
 }
 
 impl Expected {
     /// The checksum itself.
     pub fn value(self) -> u32 {
         match self {
-            Expected::Okx(crc) => crc.cast_unsigned(),
+            Expected::Okx(crc) | Expected::Bitfinex(crc) => crc.cast_unsigned(),
             Expected::Kraken { crc, .. } => crc,
         }
     }

@@ -251,6 +251,7 @@ impl Book {
         let held = Scales { price: self.price_scale, qty: self.amount_scale };
         match expected {
             Expected::Okx(_) => Some(checksum.okx(&self.bids, &self.asks, held).cast_unsigned()),
+            Expected::Bitfinex(_) => Some(checksum.bitfinex(&self.bids, &self.asks, held).cast_unsigned()),
             Expected::Kraken { printed, .. } => checksum.kraken(&self.bids, &self.asks, held, printed),
         }
     }

@@ -15,7 +15,7 @@ use super::{Decode, Failure, say};
 const TOPICS_MAX: usize = 65_536;
 /// Levels of one side in one message.
 const LEVELS_MAX: u32 = 10_000;
-/// Prices and amounts may each need more decimals than the messages before.
+/// Prices and amounts may each need more decimals than the messages before, and some of these may be missing.
 const TRIES_MAX: u32 = 4;
 
 /// Runs the command.
@@ -85,7 +85,7 @@ impl Decoder {
         {
             self.add(&topic)?;
         }
-        let mut tries = 0;
+        let (mut tries, mut gap) = (0, None);
         loop {
             self.decoded.clear();
             match self.venue.on_frame(frame, &self.routes, &mut self.decoded) {
@@ -96,10 +96,17 @@ impl Decoder {
                     route.price_scale = route.price_scale.max(price_scale);
                     route.amount_scale = route.amount_scale.max(amount_scale);
                 }
+                Err(error @ DecodeError::Gap { .. }) if tries < TRIES_MAX => {
+                    tries += 1;
+                    gap = Some(error);
+                }
                 Err(error) => return Err(error.to_string()),
             }
         }
         let mut events = Vec::new();
+        if let Some(DecodeError::Gap { expected, got }) = gap {
+            events.push(Object::new("gap", None).with("expected", expected).with("got", got));
+        }
         for item in &self.decoded.items {
             self.events_of(item, frame, &mut events)?;
         }
@@ -188,7 +195,11 @@ impl Decoder {
                 let event = Object::new("refusal", None).with("topic", &**topic).with("message", error.message());
                 events.push(event.with("code", error.code()));
             }
-            Item::Heartbeat => {}
+            Item::Unchanged { route, checksum: Some(expected) } => {
+                let (_, symbol) = self.route(*route).ok_or_else(lost)?;
+                events.push(Object::new("checksum", symbol).with("checksum", expected.value()));
+            }
+            Item::Heartbeat | Item::Unchanged { .. } => {}
             Item::Shutdown => events.push(Object::new("shutdown", None)),
             _ => return Err("a message that names no topic, and is no answer either".to_owned()),
         }

@@ -1,6 +1,7 @@
 //! What can be set, with defaults that need no setting.
 
 use super::policy::Backoff;
+use crate::credentials::Credentials;
 use crate::net::config::NetConfig;
 use crate::net::error::NetError;
 use crate::net::stream::ReadMode;
@@ -100,6 +101,15 @@ pub struct Config {
     pub body_bytes_max: usize,
     /// Messages of one connection in one poll; what is left waits for the next one, so that others get their turn.
     pub frames_per_poll_max: u32,
+    /// An order that is not answered within this time counts as unknown and is looked up, in milliseconds.
+    pub order_timeout_ms: u64,
+    /// An order that was never heard of, and that the venue does not know so long after it was sent, counts as refused, in
+    /// milliseconds.
+    pub order_lost_after_ms: u64,
+    /// Orders of one account that are remembered, and open ones that there may be.
+    pub orders_max: usize,
+    /// How often the venue's clock is compared with ours where there are credentials, in milliseconds.
+    pub venue_clock_every_ms: u64,
     /// How often a venue without a status stream is asked how it is, in milliseconds.
     pub status_every_ms: u64,
     /// Stages are stamped and histograms kept.
@@ -128,6 +138,10 @@ impl Default for Config {
             message_bytes_max: 16 << 20,
             body_bytes_max: 64 << 20,
             frames_per_poll_max: 256,
+            order_timeout_ms: 5_000,
+            order_lost_after_ms: 10_000,
+            orders_max: 1_000,
+            venue_clock_every_ms: 60_000,
             status_every_ms: 60_000,
             metrics: true,
             seed: fastrand::u64(..),
@@ -147,6 +161,10 @@ pub struct VenueConfig {
     pub streams_per_link_max: Option<u16>,
     /// The venue cuts a connection after this many seconds; it is replaced before that.
     pub lifetime_s: Option<u32>,
+    /// Base URL of the private socket, `wss://host:port`; that of the streams if only that one is set.
+    pub private_ws_url: Option<String>,
+    /// Keys of an account: private feeds, orders and private REST need them.
+    pub credentials: Option<Credentials>,
 }
 
 impl VenueConfig {

@@ -310,6 +310,39 @@ impl Feeds {
         sink.stage(feed.metric, Stage::User);
     }
 
+    /// Something of a private feed changed.
+    pub(crate) fn touch(&mut self, id: FeedId, now: Mono) {
+        let Some(Slot { generation, feed: Some(feed) }) = self.slots.get_mut(id.slot as usize) else { return };
+        if *generation != id.generation {
+            return;
+        }
+        feed.heard = now;
+        if feed.changed_in != self.cycle {
+            feed.changed_in = self.cycle;
+            self.changed.push(feed.id);
+        }
+    }
+
+    /// A topic is alive and nothing changed in it; its book has to have this checksum.
+    pub(crate) fn on_unchanged(
+        &mut self,
+        route: &Route,
+        checksum: Option<Expected>,
+        received: Stamp,
+        todo: &mut Vec<Todo>,
+        sink: &mut impl Sink,
+    ) {
+        let Some(feed) = self.at_mut(route.feed) else { return };
+        feed.heard = received.mono;
+        if let (Data::Book(inner), Some(expected)) = (&mut feed.data, checksum)
+            && inner.sync.is_following()
+            && let Some(mismatch) = inner.verify(expected)
+            && settle(inner, mismatch, route.feed, u64::MAX, received, todo)
+        {
+            self.announce(route.feed, Announce::Book, received, sink);
+        }
+    }
+
     /// Lends a feed's present state to the sink: after a change that no message brought.
     pub(crate) fn announce(&mut self, slot: u32, what: Announce, now: Stamp, sink: &mut impl Sink) {
         let Some(Slot { feed: Some(feed), .. }) = self.slots.get_mut(slot as usize) else { return };

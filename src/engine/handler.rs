@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 
+use crate::decimal::Fixed;
 use crate::error::{Error, ErrorKind};
-use crate::model::{FeedId, Update, VenueId};
+use crate::model::{FeedId, MarketId, NewOrder, OrderId, Update, VenueId};
 use crate::venue::Channel;
 
 /// Takes events, by static dispatch: for [`Engine::poll_with`](super::Engine::poll_with). Closures are handlers too.
@@ -33,16 +34,28 @@ impl Handler for NoHandler {
 pub type Callback = Box<dyn FnMut(&Update<'_>, &mut Outbox)>;
 
 /// Requests made from within a callback, where the engine itself is not at hand. Carried out at the end of the poll.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Outbox {
     requests: VecDeque<OutRequest>,
 }
 
+impl Default for Outbox {
+    /// Empty, with room for what callbacks usually ask for.
+    fn default() -> Outbox {
+        Outbox { requests: VecDeque::with_capacity(64) }
+    }
+}
+
 /// A request from within a callback.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // Orders are what has to be quick, and must not be boxed.
 pub(crate) enum OutRequest {
     Watch { venue: VenueId, symbol: Option<Box<str>>, channel: Channel, depth: Option<u16> },
     Unwatch(FeedId),
+    Create(NewOrder),
+    Cancel(OrderId),
+    Edit(OrderId, Option<Fixed>, Option<Fixed>),
+    CancelAll(VenueId, Option<MarketId>),
 }
 
 impl Outbox {
@@ -70,6 +83,40 @@ impl Outbox {
     /// [`ErrorKind::LimitReached`] after [`Outbox::REQUESTS_MAX`] requests in one poll.
     pub fn unwatch(&mut self, feed: FeedId) -> Result<(), Error> {
         self.push(OutRequest::Unwatch(feed))
+    }
+
+    /// Sends a new order, in the same poll. What is wrong with it comes as
+    /// [`Event::OrderRefused`](crate::model::Event::OrderRefused); what becomes of it as events of the orders. Give it a
+    /// client order id to tell which is which.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LimitReached`] after [`Outbox::REQUESTS_MAX`] requests in one poll.
+    pub fn create_order(&mut self, order: &NewOrder) -> Result<(), Error> {
+        self.push(OutRequest::Create(*order))
+    }
+
+    /// Cancels an order, in the same poll. A refusal is logged.
+    ///
+    /// # Errors
+    /// As [`Outbox::create_order`].
+    pub fn cancel_order(&mut self, order: OrderId) -> Result<(), Error> {
+        self.push(OutRequest::Cancel(order))
+    }
+
+    /// Changes price or amount of an order, in the same poll. A refusal is logged.
+    ///
+    /// # Errors
+    /// As [`Outbox::create_order`].
+    pub fn edit_order(&mut self, order: OrderId, price: Option<Fixed>, amount: Option<Fixed>) -> Result<(), Error> {
+        self.push(OutRequest::Edit(order, price, amount))
+    }
+
+    /// Cancels all orders of a venue, or of one of its markets, in the same poll. A refusal is logged.
+    ///
+    /// # Errors
+    /// As [`Outbox::create_order`].
+    pub fn cancel_all_orders(&mut self, venue: VenueId, market: Option<MarketId>) -> Result<(), Error> {
+        self.push(OutRequest::CancelAll(venue, market))
     }
 
     fn push(&mut self, request: OutRequest) -> Result<(), Error> {

@@ -22,7 +22,7 @@ use crate::net::url::Url;
 use crate::net::ws::Message;
 use crate::sys::Failure;
 use crate::sys::clock::Clock;
-use crate::venue::{Method, Reply};
+use crate::venue::{Method, Reply, SignedRequest};
 
 /// Events taken from the kernel in one poll; more wait for the next one.
 const EVENTS_MAX: usize = 256;
@@ -106,7 +106,7 @@ struct Host {
     /// Links that wait for an address.
     links: Vec<(LinkId, Url)>,
     /// Requests that wait for a connection.
-    waiting: VecDeque<(RequestId, Method, String)>,
+    waiting: VecDeque<(RequestId, Box<SignedRequest>)>,
     /// HTTP sockets, idle or not.
     http: Vec<usize>,
 }
@@ -212,11 +212,12 @@ impl Io {
                 Command::Connect { link, url } => self.connect(link, &url, core, clock, sink),
                 Command::Send { link, text } => {
                     self.with_ws(link, core, clock, sink, |ws| ws.send_text(&text));
+                    core.recycle(text);
                 }
                 Command::Ping { link } => self.with_ws(link, core, clock, sink, |ws| ws.ping(b"")),
                 Command::Close { link } => self.close(link),
-                Command::Request { request, base, method, target } => {
-                    self.request(request, &base, method, target, core, clock, sink);
+                Command::Request { request, base, signed } => {
+                    self.request(request, &base, signed, core, clock, sink);
                 }
                 Command::Cancel { request } => self.cancel(request),
             }
@@ -487,8 +488,7 @@ impl Io {
         &mut self,
         request: RequestId,
         base: &str,
-        method: Method,
-        target: String,
+        signed: Box<SignedRequest>,
         core: &mut Core,
         clock: &Clock,
         sink: &mut impl StampedSink,
@@ -507,7 +507,7 @@ impl Io {
             core.on_reply(request, Err(Error::new(ErrorKind::LimitReached, text)), now(clock), sink);
             return;
         }
-        host.waiting.push_back((request, method, target));
+        host.waiting.push_back((request, signed));
         self.requests.insert(request, HttpPlace::Waiting);
         self.look_up(&key, core, clock, sink);
     }
@@ -553,12 +553,16 @@ impl Io {
                 }
             };
             let Some(host) = self.hosts.get_mut(key) else { return };
-            let Some((id, method, target)) = host.waiting.pop_front() else { return };
+            let Some((id, signed)) = host.waiting.pop_front() else { return };
             let Some(Socket::Http { http, request, .. }) = self.sockets.get_mut(at) else { return };
             *request = Some(id);
             self.requests.insert(id, HttpPlace::Socket(at));
-            let sent =
-                http.request(&HttpRequest { method: method_of(method), target: &target, headers: &[], body: b"" });
+            let mut headers: Vec<(&str, &str)> = signed.headers.iter().map(|(name, value)| (*name, &**value)).collect();
+            if !signed.body.is_empty() {
+                headers.push(("Content-Type", signed.content_type));
+            }
+            let (method, target) = (method_of(signed.method), signed.target.as_str());
+            let sent = http.request(&HttpRequest { method, target, headers: &headers, body: &signed.body });
             if let Err(error) = sent {
                 self.http_over(at, Some(&error), core, clock, sink);
             }

@@ -13,6 +13,8 @@ pub(crate) struct Link {
     pub(crate) adapter: Box<dyn Venue>,
     /// Path of its socket.
     pub(crate) path: &'static str,
+    /// It is the account's: its messages are for the session.
+    pub(crate) is_private: bool,
     pub(crate) routes: Routes,
     /// Feeds that live here, in the order in which they came.
     pub(crate) feeds: Vec<FeedId>,

@@ -30,7 +30,6 @@
 //! `core` is the engine without sockets, `io` the sockets, `feed` what happens to one message, `link` one connection,
 //! `policy` when to try again, `config` what can be set, `handler` what the user hands in.
 
-#[allow(dead_code, unused_imports)] // Used by the core as that comes.
 mod account;
 mod config;
 mod core;
@@ -39,6 +38,7 @@ mod handler;
 mod io;
 mod link;
 mod policy;
+mod private;
 
 pub use self::core::{Command, Core, Counters, LinkDown, LinkId, NoSink, RequestId, Sink};
 pub use config::{Config, EngineConfig, HostConfig, VenueConfig};
@@ -565,12 +565,14 @@ impl Engine {
         io.carry_out(core, clock, &mut sink);
         let work = io.turn(timeout, core, clock, &mut sink)?;
         let stamp = now(clock);
-        if stamp.mono >= core.next_deadline() {
-            core.on_tick(stamp, &mut sink);
+        // Before all else: an order from a callback goes out in the cycle that brought its cause.
+        while let Some(request) = sink.outbox.pop() {
+            carry_out(request, core, stamp, &mut sink);
         }
         io.carry_out(core, clock, &mut sink);
-        while let Some(request) = sink.outbox.pop() {
-            carry_out(request, core, stamp.mono);
+        if stamp.mono >= core.next_deadline() {
+            core.on_tick(stamp, &mut sink);
+            io.carry_out(core, clock, &mut sink);
         }
         if stamp.mono >= self.clock_tick_at {
             self.clock_tick_at = stamp.mono.after_ns(CLOCK_TICK_NS);
@@ -735,12 +737,19 @@ fn no_such(feed: &Feed, what: &str) -> Error {
     }
 }
 
-fn carry_out(request: OutRequest, core: &mut Core, now: Mono) {
+fn carry_out(request: OutRequest, core: &mut Core, now: Stamp, sink: &mut impl Sink) {
     let outcome = match request {
         OutRequest::Watch { venue, symbol, channel, depth } => {
-            core.watch(venue, symbol.as_deref(), channel, depth, now).map(|_| ())
+            core.watch(venue, symbol.as_deref(), channel, depth, now.mono).map(|_| ())
         }
-        OutRequest::Unwatch(feed) => core.unwatch(feed, now),
+        OutRequest::Unwatch(feed) => core.unwatch(feed, now.mono),
+        OutRequest::Create(order) => {
+            core.create_order_later(&order, now, sink);
+            Ok(())
+        }
+        OutRequest::Cancel(order) => core.cancel_order(order, now),
+        OutRequest::Edit(order, price, amount) => core.edit_order(order, price, amount, now),
+        OutRequest::CancelAll(venue, market) => core.cancel_all_orders(venue, market, now).map(|_| ()),
     };
     if let Err(error) = outcome {
         log::warn!("a request from a callback was refused: {error}");

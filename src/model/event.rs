@@ -3,8 +3,13 @@
 use std::fmt;
 
 use crate::book::{Book, Level};
+use crate::engine::RequestId;
 use crate::error::Error;
-use crate::model::{BidAsk, Candle, FeedId, MarketId, Stamp, Status, Ticker, Trade, Wall};
+use crate::model::{
+    Balance, BidAsk, Candle, FeedId, LedgerEntry, MarketId, MyTrade, NewOrder, Order, Outcome, Position, Stamp, Status,
+    Ticker, Trade, Transaction, Wall,
+};
+use crate::venue::{Fetched, OrderAct};
 
 /// One thing that happened, lent to the user for the length of a callback.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +41,7 @@ pub enum Event<'a> {
         /// The asks of the change, likewise.
         asks: &'a [Level],
     },
-    /// Trades, in the order in which the venue sent them.
+    /// Trades, the oldest first.
     Trades(&'a [Trade]),
     /// A ticker.
     Ticker(&'a Ticker),
@@ -46,6 +51,47 @@ pub enum Event<'a> {
     Candle(&'a Candle),
     /// Status of the venue.
     Status(&'a Status),
+    /// An order is new or has changed: every transition, none left out.
+    Order(&'a Order),
+    /// What became of a request about an order of ours. What the answer changed in the order follows as
+    /// [`Event::Order`].
+    OrderAnswer {
+        /// The order as it is now.
+        order: &'a Order,
+        /// What was asked for.
+        act: OrderAct,
+        /// What became of it.
+        outcome: &'a Outcome,
+    },
+    /// An order that was asked for in a callback was refused before it was sent.
+    OrderRefused {
+        /// The order.
+        order: &'a NewOrder,
+        /// Why.
+        error: &'a Error,
+    },
+    /// A trade of one's own.
+    MyTrade(&'a MyTrade),
+    /// What is held of one currency changed.
+    Balance {
+        /// That currency.
+        balance: &'a Balance,
+        /// All currencies.
+        all: &'a [Balance],
+    },
+    /// A position changed.
+    Position(&'a Position),
+    /// A deposit or withdrawal is new or has changed.
+    Transaction(&'a Transaction),
+    /// A ledger entry.
+    Ledger(&'a LedgerEntry),
+    /// The answer to a question by REST.
+    Fetched {
+        /// Which question.
+        request: RequestId,
+        /// The answer.
+        answer: Result<&'a Fetched, &'a Error>,
+    },
     /// The feed went into another state.
     State {
         /// The state.
@@ -136,6 +182,14 @@ pub enum Cause {
 pub enum Notice {
     /// Levels whose numbers cannot be held were left out of the book.
     LevelsRejected(u32),
+    /// Own trades of a time in which the connection was lost cannot be had: there were more than the venue tells. From the
+    /// first time to the second.
+    TradesMissing {
+        /// The last trade that is known before the hole.
+        since: Wall,
+        /// The first one after it.
+        until: Wall,
+    },
     /// A finer number came; the feed counts with more decimals from now on.
     Rescaled {
         /// Decimals of prices now.

@@ -29,6 +29,11 @@ pub struct FeedId {
     pub(crate) generation: u32,
 }
 
+impl FeedId {
+    /// No feed: of events that belong to none, such as the answer to a question by REST.
+    pub const NONE: FeedId = FeedId { slot: u32::MAX, generation: u32::MAX };
+}
+
 /// Printable ASCII kept inline: at most `N` bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Text<const N: usize> {

@@ -16,7 +16,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 use super::Config;
-use super::binance::{ConnId, Venue};
+use super::venue::{ConnId, Venue};
 use super::wire::{HttpReply, Input, Out, ServerWire};
 
 /// A connection of bytes. Stale ids are ignored.
@@ -228,7 +228,7 @@ impl Host {
             let conn = self.link(id).and_then(|link| link.conn);
             match (input, conn) {
                 (Input::Request(request), _) => {
-                    let reply = self.venue.http(now_ns, &request.method, &request.target, &request.headers);
+                    let reply = self.venue.request(now_ns, &request);
                     let due_ns = now_ns.saturating_add(reply.delay_ns);
                     if let Some(link) = self.link(id) {
                         link.reply = Some(reply);

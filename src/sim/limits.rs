@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 const SECOND_NS: u64 = 1_000_000_000;
 
-/// At most `max` hits within any `span_ns`.
+/// At most `max` hits within any `span_ns`; `usize::MAX` is no limit.
 #[derive(Debug)]
 pub(crate) struct Sliding {
     max: usize,
@@ -20,6 +20,9 @@ impl Sliding {
 
     /// Counts a hit. An error says after how many nanoseconds there is room again; such a hit does not count.
     pub(crate) fn hit(&mut self, now_ns: u64) -> Result<(), u64> {
+        if self.max == usize::MAX {
+            return Ok(());
+        }
         while self.times.front().is_some_and(|time| time.saturating_add(self.span_ns) <= now_ns) {
             self.times.pop_front();
         }

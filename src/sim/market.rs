@@ -675,6 +675,12 @@ impl Market {
         marks.get(at).map(|(_, fingerprint)| *fingerprint)
     }
 
+    /// The last marked update number after which the book had this fingerprint.
+    pub fn update_with(&self, index: usize, fingerprint: u64) -> Option<u64> {
+        let mut marks = self.instruments[index].marks.iter().rev();
+        marks.find(|(_, its)| *its == fingerprint).map(|(id, _)| *id)
+    }
+
     /// The book as it is now.
     pub fn truth(&self, index: usize) -> Truth {
         let it = &self.instruments[index];
@@ -725,6 +731,20 @@ impl Market {
     /// The open candle of a span and the closed ones, oldest first. Call [`Market::roll`] before.
     pub fn candles(&self, index: usize, span: usize) -> Option<(&Candle, &VecDeque<Candle>)> {
         self.instruments[index].series.get(span).map(|series| (&series.current, &series.closed))
+    }
+
+    /// The candle that opened at a time; call [`Market::roll`] before. What lies before the market's beginning, or is
+    /// forgotten, is made up.
+    pub fn candle_at(&self, index: usize, span: usize, open_ms: u64) -> Candle {
+        if let Some((current, closed)) = self.candles(index, span) {
+            if current.open_ms == open_ms {
+                return *current;
+            }
+            if let Ok(at) = closed.binary_search_by_key(&open_ms, |candle| candle.open_ms) {
+                return closed[at];
+            }
+        }
+        self.old_candle(index, span, open_ms)
     }
 
     /// A candle from before the market began: made up from the seed of the symbol, equal for equal questions, and

@@ -3,17 +3,17 @@
 //! A loopback venue speaks the real venue's protocol as far as it is public: the same paths, REST and WebSocket on one
 //! port, the same frames, acknowledgements, pings, limits and refusals. A client written for the real venue talks to it
 //! when only its base addresses are changed. What the venue sends can be compared with what is true
-//! ([`binance::Venue::truth`]), and trouble can be asked for line by line ([`faults`]).
+//! ([`venue::Venue::truth`]), and trouble can be asked for line by line ([`faults`]).
 //!
 //! # How to drive it
 //! - By sockets: [`server::Server::start`] runs it in a thread of its own, plain or over TLS with its own certificate
 //!   authority.
 //! - By bytes and a clock of one's own: [`host::Host`] holds the venue and its connections; give it bytes and times, take
 //!   bytes and deadlines. The server is a loop of sockets around it.
-//! - By messages: [`binance::Venue`] is the protocol alone.
+//! - By messages: [`venue::Venue`] is the venue alone.
 //!
 //! ```
-//! use wirebook::sim::{Config, VenueKind, binance::Venue, wire::Out};
+//! use wirebook::sim::{Config, VenueKind, venue::Venue, wire::Out};
 //!
 //! let start_ns = 1_700_000_000_000_000_000;
 //! let mut venue = Venue::new(&Config::new(VenueKind::Binance), start_ns);
@@ -35,13 +35,17 @@
 //! venue's documentation, so that one misreading cannot hide in both. It never lets a client make it panic, grow without
 //! a named bound, or wait.
 
-pub mod binance;
+mod binance;
 pub mod faults;
 pub mod host;
+mod hub;
 mod limits;
 pub mod market;
+mod okex;
 pub mod server;
+mod shown;
 mod text;
+pub mod venue;
 pub mod wire;
 
 use std::fmt;
@@ -49,6 +53,7 @@ use std::str::FromStr;
 
 use faults::Script;
 use market::Symbol;
+use venue::Protocol;
 
 /// Which venue to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -60,11 +65,13 @@ pub enum VenueKind {
     BinanceUs,
     /// binance.je, closed in 2020, as it was last.
     BinanceJe,
+    /// OKX spot (API v5), by its old name.
+    Okex,
 }
 
 impl VenueKind {
     /// All loopback venues.
-    pub const ALL: [VenueKind; 3] = [VenueKind::Binance, VenueKind::BinanceUs, VenueKind::BinanceJe];
+    pub const ALL: [VenueKind; 4] = [VenueKind::Binance, VenueKind::BinanceUs, VenueKind::BinanceJe, VenueKind::Okex];
 
     /// The venue's id.
     pub fn name(self) -> &'static str {
@@ -72,6 +79,37 @@ impl VenueKind {
             VenueKind::Binance => "binance",
             VenueKind::BinanceUs => "binanceus",
             VenueKind::BinanceJe => "binanceje",
+            VenueKind::Okex => "okex",
+        }
+    }
+
+    /// The first `count` symbols, as the venue spells them.
+    fn symbols(self, count: usize) -> Vec<Symbol> {
+        let Defaults { quote, separator, .. } = self.defaults();
+        let mut symbols = market::symbols(count, quote);
+        for symbol in &mut symbols {
+            symbol.name = format!("{}{separator}{}", symbol.base, symbol.quote);
+        }
+        if self == VenueKind::Okex {
+            let derivatives = okex::derivatives();
+            symbols.truncate(market::SYMBOLS_MAX - derivatives.len());
+            symbols.extend(derivatives);
+        }
+        symbols
+    }
+
+    fn defaults(self) -> Defaults {
+        match self {
+            VenueKind::Binance | VenueKind::BinanceUs | VenueKind::BinanceJe => binance::defaults(self),
+            VenueKind::Okex => okex::defaults(),
+        }
+    }
+
+    /// The protocol that it speaks.
+    fn protocol(self, config: &Config) -> Box<dyn Protocol> {
+        match self {
+            VenueKind::Binance | VenueKind::BinanceUs | VenueKind::BinanceJe => Box::new(binance::Binance::new(config)),
+            VenueKind::Okex => Box::new(okex::Okex::new(config)),
         }
     }
 }
@@ -93,6 +131,15 @@ impl FromStr for VenueKind {
     }
 }
 
+/// What a venue brings along, see [`Config::new`].
+struct Defaults {
+    /// Quote asset of most markets.
+    quote: &'static str,
+    /// Between base and quote in the name of a market.
+    separator: &'static str,
+    limits: Limits,
+}
+
 /// What a loopback venue allows its clients, and how it treats connections. [`Config::new`] sets the venue's own values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -100,8 +147,20 @@ pub struct Limits {
     pub messages_per_s: usize,
     /// Streams of one connection; one more closes it.
     pub streams_per_connection: usize,
+    /// Connection attempts within a second.
+    pub connects_per_s: usize,
     /// Connection attempts within five minutes.
     pub connects_per_5min: usize,
+    /// Connection attempts within ten minutes.
+    pub connects_per_10min: usize,
+    /// Requests to subscribe, to unsubscribe and to log in on one connection within an hour.
+    pub commands_per_h: usize,
+    /// A connection to which nothing was sent for so long is closed, in nanoseconds.
+    pub idle_ns: u64,
+    /// REST requests of one kind within a second.
+    pub requests_per_s: usize,
+    /// REST requests of one kind within two seconds.
+    pub requests_per_2s: usize,
     /// REST weight in a minute of the clock.
     pub weight_per_min: u64,
     /// REST requests in five minutes of the clock.
@@ -122,6 +181,31 @@ pub struct Limits {
     pub connections_max: usize,
     /// Unsent bytes of one connection; a client that reads so slowly is cut.
     pub out_bytes_max: usize,
+}
+
+impl Limits {
+    /// No limits but those that protect the loopback venue itself: connections at a time and unsent bytes.
+    pub const NONE: Limits = Limits {
+        messages_per_s: usize::MAX,
+        streams_per_connection: usize::MAX,
+        connects_per_s: usize::MAX,
+        connects_per_5min: usize::MAX,
+        connects_per_10min: usize::MAX,
+        commands_per_h: usize::MAX,
+        idle_ns: u64::MAX,
+        requests_per_s: usize::MAX,
+        requests_per_2s: usize::MAX,
+        weight_per_min: u64::MAX,
+        requests_per_5min: u64::MAX,
+        ban_after: u32::MAX,
+        ban_ns: 0,
+        ping_ns: u64::MAX,
+        pong_timeout_ns: u64::MAX,
+        lifetime_ns: u64::MAX,
+        shutdown_notice_ns: 0,
+        connections_max: 1_000,
+        out_bytes_max: 16 << 20,
+    };
 }
 
 /// Where in time a book snapshot lies; each member is a share of all snapshots.
@@ -187,12 +271,12 @@ impl Config {
         Config {
             venue,
             seed: 1,
-            symbols: market::symbols(10, binance::quote(venue)),
+            symbols: venue.symbols(10),
             levels: 300,
             updates_per_s: 20,
             rate: None,
             history: 4_096,
-            limits: binance::limits(venue),
+            limits: venue.defaults().limits,
             snapshot: SnapshotMix::REAL,
             early_event_percent: 25,
             http_delay_ns: (1_000_000, 20_000_000),
@@ -201,8 +285,9 @@ impl Config {
     }
 
     /// The same with `count` symbols, at most [`market::SYMBOLS_MAX`]; with many of them less history is kept of each.
+    /// OKX has a perpetual swap and a future beside them.
     pub fn with_symbols(mut self, count: usize) -> Self {
-        self.symbols = market::symbols(count, binance::quote(self.venue));
+        self.symbols = self.venue.symbols(count);
         self.history = self.history.min((HISTORY_TOTAL / count.max(1)).max(64));
         self
     }

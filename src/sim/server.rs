@@ -32,9 +32,9 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use rustls::ServerConnection;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
-use super::binance::Venue;
 use super::host::{Fate, Host, LinkId};
 use super::market::Truth;
+use super::venue::Venue;
 use super::{Config, Counters};
 
 /// Bytes that one connection may read in one turn, so that a busy client does not keep the others waiting.

@@ -2,6 +2,8 @@
 //!
 //! Fast enough for tens of thousands of frames a second: everything is appended to a buffer that the caller owns.
 
+use std::fmt::Write as _;
+
 /// Powers of ten up to the largest that a `u64` holds.
 const POW10: [u64; 20] = {
     let mut table = [1u64; 20];
@@ -90,6 +92,52 @@ pub(crate) fn put_fixed(out: &mut String, mantissa: i128, scale: u8, decimals: u
     }
 }
 
+/// Appends `mantissa` of `scale` decimals as the shortest plain decimal: no zeros at the end, no point without digits
+/// behind it.
+pub(crate) fn put_short(out: &mut String, mantissa: i128, scale: u8) {
+    let begin = out.len();
+    put_fixed(out, mantissa, scale, scale);
+    if scale > 0 {
+        let shortest = out[begin..].trim_end_matches('0').trim_end_matches('.').len();
+        out.truncate(begin + shortest);
+    }
+}
+
+/// Appends a time as `2023-10-06T17:35:55.440295Z`, with so many digits of the second, at most nine.
+pub(crate) fn put_time(out: &mut String, time_ns: u64, digits: u8) {
+    let (days, of_day_ns) = (time_ns / DAY_NS, time_ns % DAY_NS);
+    let (year, month, day) = civil(days);
+    let seconds = of_day_ns / SECOND_NS;
+    let _ = write!(
+        out,
+        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}",
+        seconds / 3_600,
+        seconds / 60 % 60,
+        seconds % 60
+    );
+    if digits > 0 {
+        let fraction = of_day_ns % SECOND_NS / pow10(9 - digits.min(9));
+        let _ = write!(out, ".{fraction:0width$}", width = usize::from(digits.min(9)));
+    }
+    out.push('Z');
+}
+
+const SECOND_NS: u64 = 1_000_000_000;
+const DAY_NS: u64 = 86_400 * SECOND_NS;
+
+/// Year, month and day of a day counted from 1970-01-01, by the usual shift to years that begin in March.
+fn civil(days: u64) -> (u64, u64, u64) {
+    let shifted = days + 719_468;
+    let era = shifted / 146_097;
+    let of_era = shifted % 146_097;
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
+}
+
 /// Appends `text` as a JSON string with its quotes.
 pub(crate) fn put_string(out: &mut String, text: &str) {
     out.push('"');
@@ -153,6 +201,30 @@ mod tests {
         assert_eq!(fixed(7, 0, 0), "7");
         assert_eq!(fixed(123_456_789_999, 10, 8), "12.34567899");
         assert_eq!(fixed(i128::from(i64::MAX) * 1000, 2, 8), "92233720368547758070.00000000");
+    }
+
+    #[test]
+    fn shortest_texts() {
+        let short = |mantissa: i128, scale: u8| {
+            let mut out = String::from("x");
+            put_short(&mut out, mantissa, scale);
+            out
+        };
+        assert_eq!([short(3_030_000, 2), short(3_030_050, 2)], ["x30300", "x30300.5"]);
+        assert_eq!([short(0, 2), short(5, 4), short(100, 0), short(-250, 2)], ["x0", "x0.0005", "x100", "x-2.5"]);
+    }
+
+    #[test]
+    fn times_of_the_calendar() {
+        let time = |time_ns: u64, digits: u8| {
+            let mut out = String::new();
+            put_time(&mut out, time_ns, digits);
+            out
+        };
+        assert_eq!(time(0, 0), "1970-01-01T00:00:00Z");
+        assert_eq!(time(1_700_000_000_123_456_789, 6), "2023-11-14T22:13:20.123456Z");
+        assert_eq!(time(1_709_208_000_000_000_000, 9), "2024-02-29T12:00:00.000000000Z");
+        assert_eq!(time(1_735_689_599_999_999_999, 3), "2024-12-31T23:59:59.999Z");
     }
 
     #[test]

@@ -71,6 +71,13 @@ pub enum Item {
         /// The checksum that the book has to have afterwards, where the venue sends one.
         checksum: Option<Expected>,
     },
+    /// Nothing changed in a topic: a sign of life, or proof.
+    Unchanged {
+        /// Where it belongs.
+        route: RouteId,
+        /// The checksum that the book has to have now, where the venue sends it apart from changes.
+        checksum: Option<Expected>,
+    },
     /// Trades.
     Trades {
         /// Where they belong.
@@ -161,6 +168,14 @@ pub enum DecodeError {
         /// Decimals that amounts need.
         amount_scale: u8,
     },
+    /// The venue counts the messages of a connection, and some before this one are missing: no book of the connection can
+    /// be relied on. Decode again.
+    Gap {
+        /// The number that was due.
+        expected: u64,
+        /// The number that came.
+        got: u64,
+    },
 }
 
 impl std::fmt::Display for DecodeError {
@@ -169,6 +184,9 @@ impl std::fmt::Display for DecodeError {
             DecodeError::Malformed { error, .. } => write!(f, "{error}"),
             DecodeError::Finer { price_scale, amount_scale, .. } => {
                 write!(f, "needs {price_scale} decimals in prices and {amount_scale} in amounts")
+            }
+            DecodeError::Gap { expected, got } => {
+                write!(f, "messages of the connection are missing: {expected} was due, {got} came")
             }
         }
     }
@@ -280,10 +298,24 @@ impl Decoded {
         Span { start, end: start + 1 }
     }
 
+    /// Turns trades round that came newest first.
+    pub(super) fn turn_trades(&mut self, span: Span) {
+        if let Some(trades) = self.trades.get_mut(span.range()) {
+            trades.reverse();
+        }
+    }
+
     /// Adds a ticker; its row.
     pub fn add_ticker(&mut self, ticker: Ticker) -> u32 {
         self.tickers.push(ticker);
         self.tickers.len() as u32 - 1
+    }
+
+    /// Sets the time of a ticker that stands before it in its message.
+    pub(super) fn stamp_ticker(&mut self, row: u32, venue_time: Option<Wall>) {
+        if let Some(ticker) = self.tickers.get_mut(row as usize) {
+            ticker.venue_time = venue_time;
+        }
     }
 
     /// Adds a quote; its row.
@@ -297,6 +329,26 @@ impl Decoded {
     pub fn add_candle(&mut self, candle: Candle) -> u32 {
         self.candles.push(candle);
         self.candles.len() as u32 - 1
+    }
+
+    /// Where the next candle will lie: the start of a span that [`Decoded::candles_since`] ends.
+    pub(super) fn candles_start(&self) -> u32 {
+        self.candles.len() as u32
+    }
+
+    /// The candles added since.
+    pub(super) fn candles_since(&self, start: u32) -> Span {
+        Span { start, end: self.candles_start() }
+    }
+
+    /// Tells candles that came newest first, the oldest first.
+    pub(super) fn push_candles(&mut self, route: RouteId, candles: Span, venue_time: Option<Wall>) {
+        for row in candles.range().rev() {
+            if let Some(candle) = self.candles.get_mut(row) {
+                candle.venue_time = venue_time;
+                self.items.push(Item::Candle { route, row: row as u32 });
+            }
+        }
     }
 
     /// The levels of a span.

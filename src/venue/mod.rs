@@ -4,6 +4,7 @@
 //! [`Decoded`] out; commands in, bytes out. It never names a socket, a time, a retry or another venue.
 
 mod binance;
+mod bitfinex;
 mod coinbasepro;
 mod decoded;
 mod kraken;
@@ -17,10 +18,11 @@ mod sign;
 mod trading;
 
 pub use binance::{BINANCE, BINANCEJE, BINANCEUS};
+pub use bitfinex::BITFINEX;
 pub use coinbasepro::COINBASEPRO;
 pub use decoded::{BookKind, DecodeError, Decoded, Item, Span};
 pub use kraken::KRAKEN;
-pub use okex::OKEX;
+pub use okex::{OKCOIN, OKEX};
 pub use profile::{MessageLimit, PingRule, Profile, RestLimit};
 pub use routes::{Route, RouteId, Routes};
 pub use trading::{
@@ -229,6 +231,11 @@ pub trait Venue: Send {
     /// Forgets what belonged to the last connection. Called before each connect.
     fn reset(&mut self) {}
 
+    /// The message that is sent first on every connection, where the venue has to be asked for how it should speak.
+    fn greeting(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Writes the venue's topic for a channel of a market to `out`.
     ///
     /// # Errors
@@ -257,7 +264,8 @@ pub trait Venue: Send {
     /// The topics that a message of a client subscribes to. For replaying recordings.
     fn topics_of_subscription(&self, message: &[u8]) -> Vec<String>;
 
-    /// Writes the message that subscribes to, or unsubscribes from, `topics` under the request number `id`.
+    /// Writes the message that subscribes to, or unsubscribes from, `topics` under the request number `id`. Nothing where
+    /// the venue has not said yet what to call a topic that is to be left.
     fn subscription(&self, act: Act, topics: &[&str], id: u64, out: &mut Vec<u8>);
 
     /// Reads one message of the stream. `out` is empty when it is called.
@@ -287,7 +295,8 @@ pub trait Venue: Send {
 }
 
 /// All venues, by ccxt id.
-pub const PROFILES: [&Profile; 6] = [&BINANCE, &BINANCEUS, &BINANCEJE, &OKEX, &KRAKEN, &COINBASEPRO];
+pub const PROFILES: [&Profile; 8] =
+    [&BINANCE, &BINANCEUS, &BINANCEJE, &OKEX, &OKCOIN, &KRAKEN, &COINBASEPRO, &BITFINEX];
 
 /// The profile of a venue.
 ///

@@ -46,7 +46,7 @@ pub struct Profile {
     /// The same for [`Channel::TopBook`].
     pub top_rule: Rule,
     /// Levels of a side in [`Channel::Book`] where the venue keeps only so many and does not delete what falls out;
-    /// [`Channel::TopBook`] has its own number. 0 if all are kept.
+    /// [`Channel::TopBook`] has its own number. 0 if all are kept, or what falls out of either is deleted.
     pub book_window: u16,
     /// Lists that make up the markets: as many [`Ask::Markets`](super::Ask::Markets) and
     /// [`Ask::MoreMarkets`](super::Ask::MoreMarkets) there are.

@@ -13,7 +13,11 @@ use wirebook::{Engine, EngineConfig, VenueConfig};
 
 /// A venue with small books, so that no snapshot is cut and whole books can be compared.
 pub fn sim(symbols: usize, script: &str) -> sim::Config {
-    let mut config = sim::Config::new(VenueKind::Binance).with_symbols(symbols);
+    sim_of(VenueKind::Binance, symbols, script)
+}
+
+pub fn sim_of(kind: VenueKind, symbols: usize, script: &str) -> sim::Config {
+    let mut config = sim::Config::new(kind).with_symbols(symbols);
     config.levels = 20;
     config.snapshot = SnapshotMix::TRYING;
     config.script = Script::parse(script).unwrap();
@@ -37,10 +41,11 @@ pub struct Loopback {
 
 impl Loopback {
     pub fn start(sim: sim::Config, tls: bool, mut config: EngineConfig) -> Loopback {
+        let id = sim.venue.name();
         let server = Server::start(ServerConfig { tls, ..ServerConfig::new(sim) }).unwrap();
         config.roots.extra.extend(server.ca_pem().map(|pem| pem.as_bytes().to_vec()));
         let mut engine = Engine::new(config).unwrap();
-        let venue = engine.add_venue_with("binance", VenueConfig::at(server.ws_url(), server.rest_url())).unwrap();
+        let venue = engine.add_venue_with(id, VenueConfig::at(server.ws_url(), server.rest_url())).unwrap();
         Loopback { server, engine, venue }
     }
 
@@ -61,12 +66,15 @@ impl Loopback {
     }
 }
 
-/// A live book against the venue's truth at the same update number. `None`: the venue remembers no such number.
+/// A live book against the venue's truth at the same update number, or at any where the venue has no numbers. `None`: the
+/// venue remembers no such number.
 pub fn is_true(book: &Book, symbol: &str, server: &Server) -> Option<bool> {
     let bids = book.bids().map(|level| fingerprint_level(Side::Bid, level.price, level.qty));
     let asks = book.asks().map(|level| fingerprint_level(Side::Ask, level.price, level.qty));
     let ours = bids.chain(asks).fold(0, u64::wrapping_add);
-    let nonce = book.nonce()?;
+    let Some(nonce) = book.nonce() else {
+        return Some(server.with_venue(|venue| venue.update_with(symbol, ours)).is_some());
+    };
     if server.truth_at(symbol, nonce) == Some(ours) {
         return Some(true);
     }

@@ -12,9 +12,9 @@ use wirebook::net::handshake::{Offered, Upgrade};
 use wirebook::net::http::{HttpLimits, ResponseReader};
 use wirebook::net::stream::End;
 use wirebook::net::ws::{Message, TextCheck, Ws, WsLimits};
+use wirebook::sim;
 use wirebook::sim::host::{Fate, Host, LinkId as WireId};
 use wirebook::sim::market::{Side, fingerprint_level};
-use wirebook::sim::{self, VenueKind};
 use wirebook::venue::{Channel, Reply};
 use wirebook::{Error, ErrorKind};
 
@@ -110,13 +110,16 @@ impl Sink for Judge<'_> {
     }
 }
 
-/// A live book against the venue's truth at the same update number.
+/// A live book against the venue's truth at the same update number, or at any where the venue has no numbers.
 pub fn compare(book: &wirebook::book::Book, symbol: &str, host: &Host) -> Result<(), String> {
-    let nonce = book.nonce().ok_or("a live book has a number")?;
+    let ours = fingerprint(book);
+    let Some(nonce) = book.nonce() else {
+        return match host.venue().update_with(symbol, ours) {
+            Some(_) => Ok(()),
+            None => Err(format!("{symbol}: the venue never had {:?} {:?}", book.best_bid(), book.best_ask())),
+        };
+    };
     let truth = host.venue().truth_at(symbol, nonce);
-    let bids = book.bids().map(|level| fingerprint_level(Side::Bid, level.price, level.qty));
-    let asks = book.asks().map(|level| fingerprint_level(Side::Ask, level.price, level.qty));
-    let ours = bids.chain(asks).fold(0, u64::wrapping_add);
     match truth {
         Some(truth) if truth == ours => Ok(()),
         _ => {
@@ -136,15 +139,16 @@ pub fn compare(book: &wirebook::book::Book, symbol: &str, host: &Host) -> Result
     }
 }
 
+fn fingerprint(book: &wirebook::book::Book) -> u64 {
+    let bids = book.bids().map(|level| fingerprint_level(Side::Bid, level.price, level.qty));
+    let asks = book.asks().map(|level| fingerprint_level(Side::Ask, level.price, level.qty));
+    bids.chain(asks).fold(0, u64::wrapping_add)
+}
+
 impl World {
     pub fn new(sim: &sim::Config, config: Config, seed: u64) -> World {
-        let id = match sim.venue {
-            VenueKind::BinanceUs => "binanceus",
-            VenueKind::BinanceJe => "binanceje",
-            _ => "binance",
-        };
         let mut core = Core::new(config);
-        let venue = core.add_venue(id, VenueConfig::at("ws://venue.test", "http://venue.test")).unwrap();
+        let venue = core.add_venue(sim.venue.name(), VenueConfig::at("ws://venue.test", "http://venue.test")).unwrap();
         World {
             core,
             host: Host::new(sim, START_NS),
@@ -231,7 +235,9 @@ impl World {
                     }
                 }
                 Command::Close { link } => self.drop_socket(link),
-                Command::Request { request, method, target, .. } => self.request(request, method.as_str(), &target),
+                Command::Request { request, signed, .. } => {
+                    self.request(request, signed.method.as_str(), &signed.target)
+                }
                 Command::Cancel { request } => {
                     if let Some(at) = self.https.iter().position(|http| http.request == request) {
                         let http = self.https.swap_remove(at);
@@ -301,7 +307,7 @@ impl World {
                 }
                 self.bytes = bytes;
                 match self.host.fate(wire) {
-                    Fate::Finished => {
+                    Fate::Finished | Fate::Cut => {
                         self.ended(wire);
                         break;
                     }
@@ -448,12 +454,20 @@ impl World {
         self.symbols.keys().all(|feed| self.core.book(*feed).is_ok_and(|book| book.is_live()))
     }
 
+    /// The number of the update after which the venue had this book.
+    fn update_of(&self, book: &wirebook::book::Book, symbol: &str) -> Option<u64> {
+        self.host.venue().update_with(symbol, fingerprint(book))
+    }
+
     /// Live books that show nothing newer than what the venue had `behind_ns` ago.
     pub fn behind(&self, behind_ns: u64) -> Vec<String> {
         let mut behind = Vec::new();
         for (feed, symbol) in &self.symbols {
             let Ok(book) = self.core.book(*feed) else { continue };
-            let (true, Some(nonce)) = (book.is_live(), book.nonce()) else { continue };
+            if !book.is_live() {
+                continue;
+            }
+            let Some(nonce) = book.nonce().or_else(|| self.update_of(book, symbol)) else { continue };
             let past = self.past.get(symbol).map(Vec::as_slice).unwrap_or_default();
             let then = past.iter().rev().find(|(at, _)| self.now_ns - at >= behind_ns);
             if let Some((_, id)) = then.filter(|(_, id)| *id > nonce) {

@@ -437,9 +437,9 @@ impl Player {
                     self.core.on_link_up(link, self.now, &mut sink);
                     self.core.confirm_all(link, self.now, &mut sink);
                 }
-                Command::Request { request, method, target, .. } => {
-                    let key = normal_target(&target);
-                    let list = self.answers.get_mut(&key).filter(|_| method == Method::Get);
+                Command::Request { request, signed, .. } => {
+                    let key = normal_target(&signed.target);
+                    let list = self.answers.get_mut(&key).filter(|_| signed.method == Method::Get);
                     let answer = list.and_then(VecDeque::pop_front);
                     let due_ns = answer.as_ref().map_or(0, |answer| answer.0).max(self.now.wall.0);
                     self.asked.push(Asked { due_ns, request, target: key, answer });

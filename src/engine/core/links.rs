@@ -43,7 +43,7 @@ impl Core {
         let levels_max = levels_max(depth).max(self.config.book_levels_min);
         let book = |market| {
             let mut book = Book::new(market, price_scale, amount_scale, levels_max.max(usize::from(window) * 2));
-            if window > 0 && rule != Rule::Replace {
+            if venue.profile.book_window > 0 && rule != Rule::Replace {
                 book.keep_window(usize::from(window));
             }
             book
@@ -93,15 +93,23 @@ impl Core {
             if let Some((_, Some(link))) = self.links.get(id.slot as usize)
                 && link.feeds.len() < venue.streams_max
                 && link.path == path
+                && !link.is_private
                 && link.routes.find(key.as_bytes()).is_none()
             {
                 return *id;
             }
         }
+        self.open_link(venue_id, path, false, now)
+    }
+
+    /// A new link without feeds, to be connected at once.
+    pub(super) fn open_link(&mut self, venue_id: VenueId, path: &'static str, is_private: bool, now: Mono) -> LinkId {
+        let venue = &self.venues[usize::from(venue_id.0)];
         let link = Link {
             venue: venue_id,
             adapter: (venue.profile.open)(),
             path,
+            is_private,
             routes: Default::default(),
             feeds: Vec::new(),
             phase: LinkPhase::Backoff(now),
@@ -206,6 +214,10 @@ impl Core {
             venue.last_error = Some(down.error.clone());
         }
         let feeds = link.feeds.clone();
+        if link.is_private {
+            let venue = link.venue;
+            self.on_session_down(venue, cause, down.map(|down| &down.error), now);
+        }
         for feed_id in feeds {
             let Some(feed) = self.feeds.at_mut(feed_id.slot) else { continue };
             feed.state = FeedState::Connecting;
@@ -229,13 +241,25 @@ impl Core {
 
     pub(super) fn tick_link(&mut self, id: LinkId, now: Stamp) {
         let Some(link) = link_mut(&mut self.links, id) else { return };
-        let venue = &mut self.venues[usize::from(link.venue.0)];
+        let link_venue = link.venue;
+        let venue = &mut self.venues[usize::from(link_venue.0)];
         let profile = venue.profile;
         match link.phase {
             LinkPhase::Backoff(at) if now.mono >= at => match venue.connects.take(now.mono, 1, 0) {
                 Ok(()) => {
+                    let url = match &mut venue.session {
+                        Some(session) if link.is_private => match session.url(&venue.markets, now) {
+                            Some(url) => url,
+                            None => {
+                                // It goes on when the token has come.
+                                link.phase = LinkPhase::Backoff(Mono::NEVER);
+                                self.ask_token(link_venue, now);
+                                return;
+                            }
+                        },
+                        _ => format!("{}{}", venue.ws_url, link.path),
+                    };
                     link.phase = LinkPhase::Connecting(now.mono.after_ms(self.config.connect_timeout_ms));
-                    let url = format!("{}{}", venue.ws_url, link.path);
                     self.commands.push_back(Command::Connect { link: id, url });
                 }
                 Err(free_at) => link.phase = LinkPhase::Backoff(free_at),
@@ -272,7 +296,7 @@ impl Core {
     }
 
     /// Closes a link that took too long over something.
-    fn give_up(&mut self, id: LinkId, cause: Cause, text: String, now: Stamp) {
+    pub(super) fn give_up(&mut self, id: LinkId, cause: Cause, text: String, now: Stamp) {
         let Some(link) = link_mut(&mut self.links, id) else { return };
         let error = Error::new(ErrorKind::RequestTimeout, text).at(link.adapter.profile().id);
         self.commands.push_back(Command::Close { link: id });
@@ -300,7 +324,9 @@ impl Core {
             }
             let topics_max = self.venues[usize::from(link.venue.0)].profile.topics_per_message_max;
             let Some((act, feeds)) = link.next_batch(usize::from(topics_max)) else { break };
-            self.send_subscription(id, act, feeds, now);
+            if !self.send_subscription(id, act, feeds, now) {
+                break;
+            }
         }
         self.wake(now);
     }
@@ -463,17 +489,41 @@ impl Core {
         self.wake(now.mono);
     }
 
-    /// Sends one message about these topics and remembers that it waits for an answer.
-    fn send_subscription(&mut self, id: LinkId, act: Act, feeds: Topics, now: Mono) {
-        let Some(link) = link_mut(&mut self.links, id) else { return };
+    /// Sends one message about these topics and remembers that it waits for an answer. False if that has to wait.
+    fn send_subscription(&mut self, id: LinkId, act: Act, feeds: Topics, now: Mono) -> bool {
+        let Some(link) = link_mut(&mut self.links, id) else { return false };
         let request = link.next_id;
         link.next_id += 1;
         let topics: Vec<&str> = feeds.iter().map(|(_, topic)| &**topic).collect();
         let mut text = Vec::with_capacity(64 + topics.len() * 32);
         link.adapter.subscription(act, &topics, request, &mut text);
+        if text.is_empty() {
+            return self.leave_unnamed(id, feeds, now);
+        }
         self.commands.push_back(Command::Send { link: id, text });
         let deadline = now.after_ms(self.config.subscribe_timeout_ms);
         link.sent.push(SentOp { id: request, act, feeds, deadline });
+        true
+    }
+
+    /// Topics that are to be left before the venue has said what to call them. While the answer to their subscription is
+    /// due, they wait for it; otherwise there is nothing to leave. False if they wait.
+    fn leave_unnamed(&mut self, id: LinkId, feeds: Topics, now: Mono) -> bool {
+        let mut all_done = true;
+        for (feed, topic) in feeds {
+            let stays = self.feeds.find(feed).is_ok_and(|feed| feed.link == Some(id) && *feed.topic == *topic);
+            let Some(link) = link_mut(&mut self.links, id) else { return false };
+            let asked = |sent: &SentOp| sent.act == Act::Subscribe && sent.feeds.iter().any(|(_, sent)| *sent == topic);
+            if link.sent.iter().any(asked) {
+                link.ops.push_back(Op { act: Act::Unsubscribe, feed, topic });
+                link.pump_at = now.after_ms(UNNAMED_RETRY_MS);
+                all_done = false;
+            } else if stays {
+                // It was to be left only to be subscribed anew.
+                link.ops.push_back(Op { act: Act::Subscribe, feed, topic });
+            }
+        }
+        all_done
     }
 
     /// As [`Core::fail`], for a feed that may have a book: it follows nothing any more, and says so.
@@ -503,6 +553,9 @@ impl Core {
         }
     }
 }
+
+/// How long to wait before it is looked again whether a topic has a name.
+const UNNAMED_RETRY_MS: u64 = 50;
 
 /// The venue counts messages when they arrive, we when they leave, and on the way they may close up: half a window more
 /// keeps us within the limit unless the network delays one by as much.

@@ -13,8 +13,11 @@
 //! }
 //! ```
 
+mod fetch;
 mod links;
+mod orders;
 mod requests;
+mod session;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -23,6 +26,7 @@ mod watch;
 
 use std::collections::{HashMap, VecDeque};
 
+use self::session::{OrderNote, Purpose, Session};
 use crate::engine::config::{Config, VenueConfig};
 use crate::engine::feed::{Announce, Feed, Feeds, Todo};
 use crate::engine::link::{Link, LinkPhase, Op};
@@ -30,8 +34,11 @@ use crate::engine::policy::RollingWindow;
 use crate::error::{Error, ErrorKind};
 use crate::market::{Market, Markets};
 use crate::metrics::Stage;
-use crate::model::{Cause, FeedId, FeedState, Health, MarketId, Mono, Stamp, Status, Update, VenueId, Wall};
-use crate::venue::{self, Act, Answer, AnswerError, Ask, Channel, Decoded, Item, Method, Profile, Reply, Route, Venue};
+use crate::model::{Cause, FeedId, FeedState, Health, MarketId, Mono, OrderId, Stamp, Status, Update, VenueId, Wall};
+use crate::venue::{
+    self, Act, Answer, AnswerError, Ask, Channel, Decoded, Fetch, Fetched, Item, OrderAct, Profile, Reply, Route,
+    SignedRequest, Venue,
+};
 
 /// A logical connection; its socket may change underneath.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,8 +58,7 @@ impl LinkId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RequestId(pub(crate) u64);
 
-/// What the driver has to do.
-#[derive(Debug)]
+/// What the driver has to do. `Debug` shows no text and no query: logins and signatures are in them.
 pub enum Command {
     /// Open a WebSocket to `url`, then call [`Core::on_link_up`] or [`Core::on_link_down`].
     Connect {
@@ -84,16 +90,34 @@ pub enum Command {
         request: RequestId,
         /// Base URL of the host.
         base: String,
-        /// Method.
-        method: Method,
-        /// Path and query.
-        target: String,
+        /// What to send.
+        signed: Box<SignedRequest>,
     },
     /// Give up a request: its time is over. No call is expected for it.
     Cancel {
         /// The request.
         request: RequestId,
     },
+}
+
+impl std::fmt::Debug for Command {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Command::Connect { link, url } => {
+                let path = url.split(['?', '#']).next().unwrap_or("");
+                f.debug_struct("Connect").field("link", link).field("url", &path).finish()
+            }
+            Command::Send { link, text } => {
+                f.debug_struct("Send").field("link", link).field("bytes", &text.len()).finish()
+            }
+            Command::Ping { link } => f.debug_struct("Ping").field("link", link).finish(),
+            Command::Close { link } => f.debug_struct("Close").field("link", link).finish(),
+            Command::Request { request, base, signed } => {
+                f.debug_struct("Request").field("request", request).field("base", base).field("signed", signed).finish()
+            }
+            Command::Cancel { request } => f.debug_struct("Cancel").field("request", request).finish(),
+        }
+    }
 }
 
 /// Where events go, and stamps. The engine's own sink runs callbacks and keeps histograms.
@@ -160,6 +184,8 @@ struct VenueSlot {
     status: Status,
     status_at: Mono,
     last_error: Option<Error>,
+    /// The private half, where the venue's is built.
+    session: Option<Box<Session>>,
 }
 
 /// Where the list of markets stands.
@@ -190,14 +216,27 @@ struct RestQueue {
 
 struct Pending {
     venue: VenueId,
-    ask: Ask,
+    job: Job,
     feed: Option<FeedId>,
-    target: String,
-    method: Method,
     weight: u32,
+    /// Until it is sent.
+    signed: Option<Box<SignedRequest>>,
     sent: Mono,
     /// `None` while it waits for its turn.
     deadline: Option<Mono>,
+}
+
+/// What a REST request is for.
+#[derive(Debug)]
+enum Job {
+    /// The public half of the venue.
+    Ask(Ask),
+    /// A question of the private half, and what becomes of the answer.
+    Fetch(Box<Fetch>, Purpose),
+    /// A request about an order.
+    Order(OrderId, OrderAct),
+    /// All orders are cancelled.
+    CancelAll,
 }
 
 /// REST requests on their way to one venue at the same time.
@@ -231,6 +270,12 @@ pub struct Core {
     housekeeping_at: Mono,
     housekeeping_slot: u32,
     metric_rows: HashMap<(u16, &'static str), u32>,
+    /// Buffers for messages, given back by the driver.
+    spare: Vec<Vec<u8>>,
+    /// Answers to questions that somebody waits for.
+    fetched: HashMap<RequestId, Result<Fetched, Error>>,
+    /// Changes of orders for which no sink was at hand, with the answer that brought them.
+    order_notes: Vec<OrderNote>,
 }
 
 impl Core {
@@ -245,7 +290,7 @@ impl Core {
             feeds,
             pending: HashMap::new(),
             next_request: 1,
-            commands: VecDeque::new(),
+            commands: VecDeque::with_capacity(64),
             decoded: Decoded::new(),
             todo: Vec::with_capacity(64),
             notes: Vec::new(),
@@ -254,6 +299,9 @@ impl Core {
             housekeeping_at: Mono(0),
             housekeeping_slot: 0,
             metric_rows: HashMap::new(),
+            spare: Vec::new(),
+            fetched: HashMap::new(),
+            order_notes: Vec::with_capacity(64),
         }
     }
 
@@ -283,6 +331,14 @@ impl Core {
             blocked_until: Mono(0),
             pump_at: Mono(0),
         };
+        let session = match profile.trading {
+            Some(trading) => Some(Session::new(trading, &config, &self.config).map_err(|error| error.at(profile.id))?),
+            None if config.credentials.is_some() => {
+                let text = "takes no credentials: its private half is not built";
+                return Err(Error::new(ErrorKind::NotSupported, text).at(profile.id));
+            }
+            None => None,
+        };
         let streams_max = config.streams_per_link_max.unwrap_or(profile.streams_per_link_max).max(1);
         self.venues.push(VenueSlot {
             profile,
@@ -301,6 +357,7 @@ impl Core {
             status: Status { status: Health::Unknown, updated: Wall(0), emulated: true },
             status_at: Mono::NEVER,
             last_error: None,
+            session: session.map(Box::new),
         });
         Ok(VenueId(self.venues.len() as u16 - 1))
     }
@@ -390,6 +447,10 @@ impl Core {
         link.heard = received.mono;
         link.pinged = None;
         link.messages += 1;
+        if link.is_private {
+            self.on_private(id, frame, received, sink);
+            return;
+        }
         self.decoded.clear();
         if let Err(error) = link.adapter.on_frame(frame, &link.routes, &mut self.decoded)
             && !self.decode_again(id, frame, error, received, sink)
@@ -424,6 +485,10 @@ impl Core {
                         sink,
                     );
                 }
+                Item::Unchanged { route, checksum } => {
+                    let Some(route) = link.routes.route(*route) else { continue };
+                    self.feeds.on_unchanged(route, *checksum, received, &mut self.todo, sink);
+                }
                 Item::Ack { id: request } => self.todo.push(Todo::Ack(id, *request)),
                 Item::Refusal { id: request, error } => self.todo.push(Todo::Refusal(id, *request, error.clone())),
                 Item::Status(health) => self.todo.push(Todo::Status(id, *health)),
@@ -450,15 +515,23 @@ impl Core {
         link.phase = LinkPhase::Up(now.mono);
         link.heard = now.mono;
         link.forget_requests();
+        let (venue_id, is_private) = (link.venue, link.is_private);
         // Replaced early by a random part of a twentieth of its life, so that many links do not go at once.
         let margin = (venue.lifetime_ns / 20).min(600_000_000_000);
         link.replace_at = now.mono.after_ns(venue.lifetime_ns - margin / 2 - self.rng.u64(0..=margin / 2));
+        if let Some(text) = link.adapter.greeting() {
+            link.window.record(now.mono, 1);
+            self.commands.push_back(Command::Send { link: id, text: text.as_bytes().to_vec() });
+        }
         for at in 0..link.feeds.len() {
             let feed_id = link.feeds[at];
             let Some(feed) = self.feeds.at_mut(feed_id.slot) else { continue };
             link.ops.push_back(Op { act: Act::Subscribe, feed: feed_id, topic: feed.topic.clone() });
             feed.state = FeedState::Subscribing;
             self.notes.push((feed_id, Announce::State));
+        }
+        if is_private {
+            self.on_session_up(venue_id, id, now);
         }
         self.pump(id, now.mono);
         self.flush_notes(now, sink);
@@ -495,11 +568,32 @@ impl Core {
                 venue.rest.blocked_until = venue.rest.blocked_until.max(now.mono.after_ms(wait_s.max(1) * 1_000));
             }
         }
+        let ask = match pending.job {
+            Job::Ask(ask) => ask,
+            Job::Fetch(ref fetch, purpose) => {
+                self.on_fetch_reply(id, pending.venue, fetch, purpose, pending.sent, reply, now, sink);
+                self.pump_requests(pending.venue, now.mono);
+                self.work_off(now, sink);
+                return;
+            }
+            Job::Order(order, act) => {
+                self.on_order_reply(order, act, reply, now, sink);
+                self.pump_requests(pending.venue, now.mono);
+                self.work_off(now, sink);
+                return;
+            }
+            Job::CancelAll => {
+                self.on_cancel_all_reply(pending.venue, reply, now);
+                self.pump_requests(pending.venue, now.mono);
+                self.work_off(now, sink);
+                return;
+            }
+        };
         let outcome = match reply {
             Err(error) => Err(AnswerError::Refused(error)),
-            Ok(reply) => self.read_answer(&pending, &reply, now),
+            Ok(reply) => self.read_answer(ask, pending.venue, pending.feed, &reply, now),
         };
-        match (pending.ask, pending.feed) {
+        match (ask, pending.feed) {
             (Ask::Snapshot { .. }, Some(feed)) => self.on_snapshot_answer(id, feed, outcome, pending.sent, now, sink),
             (Ask::Markets, _) => self.on_markets_answer(pending.venue, 0, outcome, now.mono),
             (Ask::MoreMarkets(part), _) => self.on_markets_answer(pending.venue, part, outcome, now.mono),
@@ -527,6 +621,9 @@ impl Core {
                 self.venues[usize::from(at)].status_at = now.mono.after_ms(self.config.status_every_ms);
                 self.ask(VenueId(at), Ask::Status, None, None, now.mono);
             }
+        }
+        for at in 0..self.venues.len() as u16 {
+            self.tick_session(VenueId(at), now);
         }
         self.expire_requests(now, sink);
         for at in 0..self.venues.len() as u16 {
@@ -559,6 +656,27 @@ impl Core {
         }
     }
 }
+
+impl Core {
+    /// A buffer for a message, empty.
+    fn buffer(&mut self) -> Vec<u8> {
+        let mut text = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(BUFFER_BYTES));
+        text.clear();
+        text
+    }
+
+    /// Takes back the text of a [`Command::Send`], so that the next one needs no memory.
+    pub fn recycle(&mut self, text: Vec<u8>) {
+        if self.spare.len() < BUFFERS_MAX && text.capacity() <= BUFFER_BYTES * 4 {
+            self.spare.push(text);
+        }
+    }
+}
+
+/// Room for an order.
+const BUFFER_BYTES: usize = 1_024;
+/// Buffers that are kept.
+const BUFFERS_MAX: usize = 64;
 
 /// Shortest time between two snapshots that only renew a book, in nanoseconds.
 const REFRESH_NS_MIN: u64 = 5_000_000_000;

@@ -1,13 +1,14 @@
 //! REST: snapshots, markets, status, and the limits of the venue.
 
 use super::{
-    Command, Core, MarketList, NoSink, Pending, REQUESTS_IN_FLIGHT_MAX, RequestId, Sink, Untimed, no_route, route_of,
+    Command, Core, Job, MarketList, NoSink, Pending, REQUESTS_IN_FLIGHT_MAX, RequestId, Sink, Untimed, no_route,
+    route_of,
 };
 use crate::engine::feed::{Announce, Data, Feed, SnapshotAsk, Todo};
 use crate::error::{Error, ErrorKind, Retry};
 use crate::market::Market;
 use crate::model::{Cause, FeedId, FeedState, Health, MarketId, Mono, Stamp, Status, VenueId};
-use crate::venue::{Answer, AnswerError, Ask, Channel, DecodeError, Reply};
+use crate::venue::{Answer, AnswerError, Ask, Channel, DecodeError, Reply, SignedRequest};
 
 impl Core {
     /// A book needs a snapshot: at once the first time, then with growing pauses.
@@ -62,22 +63,34 @@ impl Core {
                 return None;
             }
         };
+        let signed = SignedRequest::new(request.method, request.target, request.weight);
+        Some(self.queue(venue_id, Job::Ask(ask), feed, signed, now))
+    }
+
+    /// Puts a request into the venue's queue.
+    pub(super) fn queue(
+        &mut self,
+        venue_id: VenueId,
+        job: Job,
+        feed: Option<FeedId>,
+        signed: SignedRequest,
+        now: Mono,
+    ) -> RequestId {
         let id = RequestId(self.next_request);
         self.next_request += 1;
-        let pending = Pending {
-            venue: venue_id,
-            ask,
-            feed,
-            target: request.target,
-            method: request.method,
-            weight: request.weight,
-            sent: now,
-            deadline: None,
-        };
-        self.pending.insert(id, pending);
-        venue.rest.waiting.push_back(id);
+        let urgent = matches!(job, Job::Order(..) | Job::CancelAll);
+        let (weight, signed) = (signed.weight, Some(Box::new(signed)));
+        self.pending.insert(id, Pending { venue: venue_id, job, feed, weight, signed, sent: now, deadline: None });
+        let waiting = &mut self.venues[usize::from(venue_id.0)].rest.waiting;
+        if urgent {
+            // Before snapshots and questions; behind orders that came before.
+            let at = waiting.iter().position(|id| !self.pending.get(id).is_some_and(Pending::is_urgent));
+            waiting.insert(at.unwrap_or(waiting.len()), id);
+        } else {
+            waiting.push_back(id);
+        }
         self.pump_requests(venue_id, now);
-        Some(id)
+        id
     }
 
     /// Sends what the venue's REST limits allow.
@@ -104,15 +117,11 @@ impl Core {
                 break;
             }
             rest.waiting.pop_front();
+            let Some(signed) = pending.signed.take() else { continue };
             rest.in_flight += 1;
             pending.sent = now;
             pending.deadline = Some(now.after_ms(self.config.request_timeout_ms));
-            self.commands.push_back(Command::Request {
-                request: id,
-                base: venue.rest_url.clone(),
-                method: pending.method,
-                target: pending.target.clone(),
-            });
+            self.commands.push_back(Command::Request { request: id, base: venue.rest_url.clone(), signed });
         }
         self.wake(now);
     }
@@ -154,18 +163,20 @@ impl Core {
 
     pub(super) fn read_answer(
         &mut self,
-        pending: &Pending,
+        ask: Ask,
+        venue: VenueId,
+        feed: Option<FeedId>,
         reply: &Reply<'_>,
         now: Stamp,
     ) -> Result<Answer, AnswerError> {
         for _ in 0..3 {
-            let route = match pending.feed.map(|feed| self.feeds.find(feed)) {
+            let route = match feed.map(|feed| self.feeds.find(feed)) {
                 Some(Ok(feed)) => route_of(feed),
                 _ => no_route(Channel::Status),
             };
-            let venue = &mut self.venues[usize::from(pending.venue.0)];
+            let venue = &mut self.venues[usize::from(venue.0)];
             self.decoded.clear();
-            match venue.adapter.on_reply(pending.ask, reply, &route, now.wall, &mut self.decoded) {
+            match venue.adapter.on_reply(ask, reply, &route, now.wall, &mut self.decoded) {
                 Err(AnswerError::Decode(DecodeError::Finer { price_scale, amount_scale, .. })) => {
                     if !self.rescale(route.feed, price_scale, amount_scale, now, &mut NoSink) {
                         let text = "the snapshot holds numbers that do not fit";
@@ -336,5 +347,12 @@ impl Core {
             feed.data = Data::Status(Some(status));
             self.notes.push((id, Announce::Status));
         }
+    }
+}
+
+impl Pending {
+    /// It is about an order: nothing else goes first.
+    fn is_urgent(&self) -> bool {
+        matches!(self.job, Job::Order(..) | Job::CancelAll)
     }
 }

@@ -332,6 +332,100 @@ fn coinbase_answers_with_all_that_is_subscribed() {
     assert_eq!(hand.core.feed_state(btc).unwrap().0, FeedState::Live, "it was confirmed before");
 }
 
+const BITFINEX_MARKETS: &str = r#"[[["BTCUSD",[null,null,null,"0.00004","2000.0"]],["ETHUSD",[]]],[]]"#;
+
+fn bitfinex_request(channel: &str, symbol: &str) -> String {
+    let depth = if channel == "book" { r#","prec":"P0","freq":"F0","len":"250""# } else { "" };
+    format!(r#"{{"event":"subscribe","channel":"{channel}","symbol":"{symbol}"{depth}}}"#)
+}
+
+fn bitfinex_ack(number: u32, channel: &str, symbol: &str) -> String {
+    let request = bitfinex_request(channel, symbol).replace("subscribe", "subscribed");
+    request.replace("}", &format!(r#","chanId":{number}}}"#))
+}
+
+const BITFINEX_CONF: &str = r#"{"event":"conf","flags":229376}"#;
+
+#[test]
+fn a_missing_message_of_bitfinex_begins_all_books_of_the_connection_anew() {
+    let mut hand = Hand::at("bitfinex", BITFINEX_MARKETS);
+    let (btc, eth) = (hand.watch("BTC/USD", Channel::Book), hand.watch("ETH/USD", Channel::Book));
+    assert_eq!(hand.urls, ["wss://api-pub.bitfinex.com/ws/2"]);
+    let requests = [bitfinex_request("book", "tBTCUSD"), bitfinex_request("book", "tETHUSD")];
+    assert_eq!(hand.take_sent(), [BITFINEX_CONF, &requests[0], &requests[1]]);
+    hand.message(r#"{"event":"conf","status":"OK","flags":229376}"#);
+    hand.message(&bitfinex_ack(11, "book", "tBTCUSD"));
+    hand.message("[11,[[100,1,1],[101,1,-1]],1,1633998523964]");
+    hand.message(&bitfinex_ack(12, "book", "tETHUSD"));
+    hand.message("[12,[[100,1,1],[101,1,-1]],2,1633998523964]");
+    let live = (BookState::Live, Cause::Synced, Some(100), Some(101));
+    assert_eq!((hand.book(btc), hand.book(eth)), (live, live));
+    let right = crc32fast::hash(b"100:1:101:-1").cast_signed();
+    hand.message(&format!(r#"[12,"cs",{right},3,1633998523965]"#));
+    hand.message(r#"[11,"hb",4,1633998523965]"#);
+    assert_eq!((hand.book(eth), hand.core.book(eth).unwrap().updates()), (live, 1), "no change, and no news");
+    // A finer price: everything moves along.
+    hand.message("[12,[100.25,1,0.5],5,1633998523965]");
+    assert_eq!(hand.book(eth), (BookState::Live, Cause::Synced, Some(10_025), Some(10_100)));
+    assert_eq!(hand.core.book(eth).unwrap().nonce(), Some(5));
+    // The sixth was another one's, and nobody's book is known any more before the seventh is looked at.
+    hand.message("[12,[100.5,1,0.5],7,1633998523965]");
+    let gapped = (BookState::Gapped, Cause::Gap { expected: 6, got: 7 }, None, None);
+    assert_eq!((hand.book(btc), hand.book(eth)), (gapped, gapped));
+    assert_eq!(hand.core.book(eth).unwrap().updates(), 2);
+    hand.pass_ms(200);
+    let leave = |number: u32| format!(r#"{{"event":"unsubscribe","chanId":{number}}}"#);
+    assert_eq!(hand.take_sent(), [leave(11), leave(12)]);
+    for number in [12, 11] {
+        hand.message(&format!(r#"{{"event":"unsubscribed","status":"OK","chanId":{number}}}"#));
+    }
+    hand.pass_ms(200);
+    assert_eq!(hand.take_sent(), [requests[1].as_str(), &requests[0]]);
+    hand.message(&bitfinex_ack(21, "book", "tBTCUSD"));
+    hand.message("[21,[[100,1,1],[101,1,-1]],8,1633998523966]");
+    assert_eq!((hand.book(btc), hand.book(eth)), (live, gapped));
+    hand.message(r#"[21,"cs",5,9,1633998523967]"#);
+    let cause = Cause::Checksum { expected: 5, got: right.cast_unsigned() };
+    assert_eq!(hand.book(btc), (BookState::Gapped, cause, None, None));
+    assert_eq!((hand.core.counters().gaps, hand.core.counters().malformed), (3, 0));
+    assert_eq!((hand.core.counters().unrouted, hand.core.counters().reconnects), (0, 0));
+}
+
+/// What falls out of the depth is deleted, and may be so after what comes in at the end: nothing is cut off here.
+#[test]
+fn bitfinex_deletes_what_falls_out_of_its_depth() {
+    let mut hand = Hand::at("bitfinex", BITFINEX_MARKETS);
+    let feed = hand.watch("BTC/USD", Channel::TopBook(25));
+    assert!(hand.take_sent()[1].contains(r#""len":"25""#));
+    hand.message(&bitfinex_ack(11, "book", "tBTCUSD").replace("250", "25"));
+    let rows: Vec<String> = (0..25).map(|n| format!("[{},1,1]", 100 - n)).collect();
+    hand.message(&format!("[11,[{}],1]", rows.join(",")));
+    hand.message("[11,[75,2,3],2]");
+    hand.message("[11,[90,0,1],3]");
+    let book = hand.core.book(feed).unwrap();
+    let worst = book.bids().last().map(|level| (level.price, level.qty));
+    assert_eq!((book.bids().len(), worst), (25, Some((75, 300_000_000))));
+}
+
+#[test]
+fn a_channel_of_bitfinex_is_left_when_it_has_a_number() {
+    let mut hand = Hand::at("bitfinex", BITFINEX_MARKETS);
+    let (ticker, refused) = (hand.watch("BTC/USD", Channel::Ticker), hand.watch("ETH/USD", Channel::Trades));
+    hand.watch("BTC/USD", Channel::Trades);
+    hand.take_sent();
+    hand.core.unwatch(ticker, hand.now.mono).unwrap();
+    hand.core.unwatch(refused, hand.now.mono).unwrap();
+    hand.pass_ms(500);
+    assert!(hand.take_sent().is_empty(), "nobody knows yet what to call them");
+    hand.message(&bitfinex_ack(31, "ticker", "tBTCUSD"));
+    let error = bitfinex_request("trades", "tETHUSD").replace("subscribe", "error");
+    hand.message(&error.replace("}", r#","msg":"symbol: invalid","code":10300}"#));
+    hand.pass_ms(500);
+    assert_eq!(hand.take_sent(), [r#"{"event":"unsubscribe","chanId":31}"#]);
+    hand.pass_ms(500);
+    assert!(hand.take_sent().is_empty(), "what was refused need not be left");
+}
+
 /// Lists of markets that come one by one: a symbol of the last list must not fail when the first one is here.
 #[test]
 fn feeds_wait_for_all_lists_of_markets() {

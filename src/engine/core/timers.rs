@@ -95,6 +95,9 @@ impl Core {
         }
         for venue in &self.venues {
             next = next.min(venue.status_at).min(venue.rest.pump_at);
+            if let Some(session) = &venue.session {
+                next = next.min(session.deadline());
+            }
             if let MarketList::Later { at, .. } = venue.list {
                 next = next.min(at);
             }

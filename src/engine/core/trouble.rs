@@ -17,8 +17,8 @@ impl Core {
         received: Stamp,
         sink: &mut impl Sink,
     ) -> bool {
-        // Prices and amounts may each have to grow, once.
-        for _ in 0..3 {
+        // Prices and amounts may each have to grow, once, and something may be missing before.
+        for _ in 0..4 {
             let Some(link) = link_mut(&mut self.links, id) else { return false };
             match error {
                 DecodeError::Finer { route, price_scale, amount_scale } => {
@@ -26,6 +26,16 @@ impl Core {
                     if !self.rescale(slot, price_scale, amount_scale, received, sink) {
                         return false;
                     }
+                }
+                DecodeError::Gap { expected, got } => {
+                    let feeds = link.feeds.clone();
+                    for feed in feeds {
+                        if let Some((inner, _)) = self.feeds.book_mut(feed.slot) {
+                            inner.gaps += u64::from(inner.sync.is_following());
+                        }
+                        self.distrust(feed.slot, Cause::Gap { expected, got }, received);
+                    }
+                    self.flush_notes(received, sink);
                 }
                 DecodeError::Malformed { route, error } => {
                     link.malformed += 1;
@@ -126,6 +136,9 @@ impl Core {
             }
         }
         self.notes = notes;
+        if !self.order_notes.is_empty() {
+            self.flush_order_notes(now, sink);
+        }
     }
 
     pub(super) fn distrust(&mut self, slot: u32, cause: Cause, now: Stamp) {

@@ -28,6 +28,9 @@ impl Core {
             return Err(Error::new(ErrorKind::StaleHandle, "this venue is not of this engine"));
         };
         let (id, profile) = (slot.profile.id, slot.profile);
+        if let (Channel::Private(channel), None) = (channel, symbol) {
+            return self.watch_private(venue, channel, now);
+        }
         match (channel.has_market(), symbol) {
             (true, None) => {
                 let text = format!("watching {} needs a symbol", channel.as_str());
@@ -151,6 +154,10 @@ impl Core {
         self.feeds.find(id)?;
         let Some(feed) = self.feeds.remove(id) else { return Ok(()) };
         let venue = &mut self.venues[usize::from(feed.venue.0)];
+        if let Channel::Private(channel) = feed.channel {
+            self.unwatch_private(feed.venue, channel);
+            return Ok(());
+        }
         venue.topics.remove(&feed.topic);
         if feed.channel == Channel::Status {
             venue.status_at = Mono::NEVER;
@@ -165,6 +172,9 @@ impl Core {
     /// The feed that watches this channel of this market, if there is one.
     pub fn find_feed(&self, venue: VenueId, symbol: Option<&str>, channel: Channel) -> Option<FeedId> {
         let slot = self.venues.get(usize::from(venue.0))?;
+        if let Channel::Private(channel) = channel {
+            return Some(self.private_feed(venue, channel)).filter(|feed| *feed != FeedId::NONE);
+        }
         let mut topic = String::new();
         if channel != Channel::Status {
             let market = match symbol {

@@ -2,6 +2,7 @@
 //!
 //! All of them append to a reused buffer. Prices and quantities have eight decimals whatever the tick is.
 
+use super::super::hub::Batch;
 use super::super::market::{AggTrade, Candle, Market, Side, Stats, Symbol, Trade};
 use super::super::text::{pow10, put_fixed, put_i64, put_u64};
 
@@ -96,40 +97,6 @@ pub(super) fn put_levels(out: &mut String, symbol: &Symbol, levels: impl Iterato
         out.push(']');
     }
     out.push(']');
-}
-
-/// A batch of book changes, already sorted: bids falling, asks rising.
-#[derive(Debug, Default)]
-pub(super) struct Batch {
-    pub(super) first: u64,
-    pub(super) last: u64,
-    pub(super) bids: Vec<(i64, i64)>,
-    pub(super) asks: Vec<(i64, i64)>,
-}
-
-impl Batch {
-    /// Gathers all changes above `after`, each price once with its quantity now.
-    pub(super) fn gather(&mut self, market: &Market, index: usize, after: u64) {
-        self.first = after + 1;
-        self.last = market.update_id(index);
-        self.bids.clear();
-        self.asks.clear();
-        for change in market.changes_since(index, after) {
-            match change.side {
-                Side::Bid => self.bids.push((change.price, change.id as i64)),
-                Side::Ask => self.asks.push((change.price, change.id as i64)),
-            }
-        }
-        self.bids.sort_unstable_by_key(|level| std::cmp::Reverse(level.0));
-        self.asks.sort_unstable();
-        self.bids.dedup_by_key(|level| level.0);
-        self.asks.dedup_by_key(|level| level.0);
-        for (side, levels) in [(Side::Bid, &mut self.bids), (Side::Ask, &mut self.asks)] {
-            for (level_price, level_qty) in levels {
-                *level_qty = market.quantity(index, side, *level_price);
-            }
-        }
-    }
 }
 
 /// `{"e":"depthUpdate","E":1633998512068,"s":"NKNUSDT","U":499869750,"u":499869752,"b":[["0.35130000","6195.00000000"]],"a":[]}`

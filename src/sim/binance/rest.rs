@@ -4,12 +4,13 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use super::super::hub::Hub;
 use super::super::limits::Refusal;
-use super::super::market::{Candle, Stats};
+use super::super::market::{Side, Stats};
 use super::super::text::{percent_decode, put_string, put_u64};
-use super::super::wire::HttpReply;
+use super::super::wire::{HttpReply, Request};
 use super::frames::{TimeUnit, partial_depth, put_id, put_mean, put_percent, put_price, put_qty, put_quote};
-use super::{INTERVALS, SECOND, SPANS, Side, Venue, ZONE_FROM, interval};
+use super::{Binance, INTERVALS, SECOND, SPANS, ZONE_FROM, interval};
 
 /// What the routes cost.
 #[derive(Debug)]
@@ -143,92 +144,76 @@ enum Symbols {
     All,
 }
 
-impl Venue {
-    /// A REST request. `headers` have lower-case names. The answer says how long it takes.
-    pub fn http(&mut self, now_ns: u64, method: &str, target: &str, headers: &[(String, String)]) -> HttpReply {
-        self.now_ns = self.now_ns.max(now_ns);
-        self.advance_faults(now_ns);
-        self.counters.requests += 1;
-        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+impl Binance {
+    /// Answers a REST request.
+    pub(super) fn answer_request(&mut self, hub: &mut Hub, request: &Request) -> HttpReply {
+        let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
         let route = path.strip_prefix("/api/v3").or_else(|| {
             let old = path.strip_prefix("/api/v1").filter(|_| self.variant.old_paths);
             old.or_else(|| path.strip_prefix("/sapi/v1").filter(|_| self.variant.sapi).map(|_| path))
         });
         let symbol = query.split('&').find_map(|pair| pair.strip_prefix("symbol=")).unwrap_or_default();
-        let verdict = self.faults.on_request(now_ns, path, symbol, route == Some("/depth"));
-        let touched = verdict.status.is_some() || verdict.delay_ns > 0 || verdict.stale;
-        self.counters.faults += u64::from(touched);
-        let (least_ns, most_ns) = self.http_delay_ns;
-        let delay_ns = self.rng.u64(least_ns..most_ns.max(least_ns) + 1).saturating_add(verdict.delay_ns);
-
+        let verdict = hub.judge_request(path, symbol, route == Some("/depth"));
         let mut reply = match verdict.status {
-            Some(status) => self.faulty(status, now_ns),
-            None => self.route(now_ns, method, route, query, headers, verdict.stale),
+            Some(status) => self.faulty(hub, status),
+            None => self.route(hub, request, route, query, verdict.stale),
         };
-        reply.delay_ns = delay_ns;
+        reply.delay_ns = verdict.delay_ns;
         reply
     }
 
-    fn route(
-        &mut self,
-        now_ns: u64,
-        method: &str,
-        route: Option<&str>,
-        query: &str,
-        headers: &[(String, String)],
-        stale: bool,
-    ) -> HttpReply {
-        let header = |name: &str| headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
-        let unit = match header("x-mbx-time-unit").filter(|_| self.variant.micro) {
+    fn route(&mut self, hub: &mut Hub, request: &Request, route: Option<&str>, query: &str, stale: bool) -> HttpReply {
+        let now_ns = hub.now_ns();
+        let unit = match request.header("x-mbx-time-unit").filter(|_| self.variant.micro) {
             None => TimeUnit::Milli,
             Some(text) if text.eq_ignore_ascii_case("MILLISECOND") => TimeUnit::Milli,
             Some(text) if text.eq_ignore_ascii_case("MICROSECOND") => TimeUnit::Micro,
-            Some(_) => return self.bad_time_unit(),
+            Some(_) => return self.bad_time_unit(hub),
         };
-        let has_key = header("x-mbx-apikey").is_some_and(|key| !key.is_empty());
+        let has_key = request.header("x-mbx-apikey").is_some_and(|key| !key.is_empty());
         let new = self.variant.new_rows;
         let us = self.variant.sapi;
-        type Handler = fn(&mut Venue, u64, TimeUnit, &mut Params) -> Answer;
+        type Handler = fn(&mut Binance, &mut Hub, TimeUnit, &mut Params) -> Answer;
         let handler: Option<Handler> = match route {
-            _ if method != "GET" && method != "HEAD" => None,
+            _ if request.method != "GET" && request.method != "HEAD" => None,
             Some("/ping") => Some(|_, _, _, _| Ok("{}".to_owned())),
-            Some("/time") => Some(|_, now_ns, unit, _| Ok(format!("{{\"serverTime\":{}}}", unit.of_ns(now_ns)))),
-            Some("/exchangeInfo") => Some(Venue::exchange_info),
-            Some("/depth") => Some(if stale { Venue::stale_depth } else { Venue::depth }),
-            Some("/trades") => Some(Venue::trades),
-            Some("/historicalTrades") => Some(Venue::historical_trades),
-            Some("/aggTrades") => Some(Venue::agg_trades),
-            Some("/klines") => Some(Venue::klines),
-            Some("/uiKlines") if new => Some(Venue::klines),
-            Some("/avgPrice") => Some(Venue::avg_price),
-            Some("/ticker/24hr") => Some(Venue::ticker_day),
-            Some("/ticker/tradingDay") if new => Some(Venue::ticker_trading_day),
-            Some("/ticker/price") => Some(Venue::ticker_price),
-            Some("/ticker/bookTicker") => Some(Venue::ticker_book),
-            Some("/ticker") if us => Some(Venue::ticker_rolling),
+            Some("/time") => Some(|_, hub, unit, _| Ok(format!("{{\"serverTime\":{}}}", unit.of_ns(hub.now_ns())))),
+            Some("/exchangeInfo") => Some(Binance::exchange_info),
+            Some("/depth") => Some(if stale { Binance::stale_depth } else { Binance::depth }),
+            Some("/trades") => Some(Binance::trades),
+            Some("/historicalTrades") => Some(Binance::historical_trades),
+            Some("/aggTrades") => Some(Binance::agg_trades),
+            Some("/klines") => Some(Binance::klines),
+            Some("/uiKlines") if new => Some(Binance::klines),
+            Some("/avgPrice") => Some(Binance::avg_price),
+            Some("/ticker/24hr") => Some(Binance::ticker_day),
+            Some("/ticker/tradingDay") if new => Some(Binance::ticker_trading_day),
+            Some("/ticker/price") => Some(Binance::ticker_price),
+            Some("/ticker/bookTicker") => Some(Binance::ticker_book),
+            Some("/ticker") if us => Some(Binance::ticker_rolling),
             Some("/sapi/v1/system/status") => Some(|_, _, _, _| Ok("{\"status\":0,\"msg\":\"normal\"}".to_owned())),
             _ => None,
         };
-        let Some(handler) = handler else { return self.not_found() };
+        let Some(handler) = handler else { return not_found(hub) };
         let weight = self.weight(route.unwrap_or_default(), query);
         let spent = self.penalty.check(now_ns).and_then(|()| {
             let free = self.requests.spend(now_ns, 1).and_then(|_| self.weights.spend(now_ns, weight));
             free.map_err(|free_ns| self.penalty.exceed(now_ns, free_ns))
         });
         if let Err(refusal) = spent {
-            return self.refused(&refusal);
+            return self.refused(hub, &refusal);
         }
         if route == Some("/historicalTrades") && !new && !has_key {
-            return self.error(401, -2014, "API-key format invalid.");
+            return self.error(hub, 401, -2014, "API-key format invalid.");
         }
         let answer = Params::new(query).and_then(|mut params| {
-            let body = handler(self, now_ns, unit, &mut params)?;
+            let body = handler(self, hub, unit, &mut params)?;
             params.done()?;
             Ok(body)
         });
         match answer {
             Ok(body) => self.reply(200, body),
-            Err(error) => self.error(error.status, error.code, &error.message),
+            Err(error) => self.error(hub, error.status, error.code, &error.message),
         }
     }
 
@@ -285,8 +270,8 @@ impl Venue {
     }
 
     /// An error of the venue itself.
-    pub(super) fn error(&mut self, status: u16, code: i64, message: &str) -> HttpReply {
-        self.counters.bad_requests += 1;
+    pub(super) fn error(&self, hub: &mut Hub, status: u16, code: i64, message: &str) -> HttpReply {
+        hub.counters.bad_requests += 1;
         self.error_body(status, code, message)
     }
 
@@ -297,33 +282,21 @@ impl Venue {
         self.reply(status, body)
     }
 
-    pub(super) fn bad_time_unit(&mut self) -> HttpReply {
-        self.error(400, -1194, "Invalid value for time unit; expected either MICROSECOND or MILLISECOND.")
-    }
-
-    /// The venue's answer to unknown paths is not JSON.
-    pub(super) fn not_found(&mut self) -> HttpReply {
-        self.counters.bad_requests += 1;
-        let headers = vec![("Content-Type", "text/html".to_owned())];
-        HttpReply {
-            status: 404,
-            headers,
-            body: "<html><body><h2>404 Not found</h2></body></html>".to_owned(),
-            delay_ns: 0,
-        }
+    pub(super) fn bad_time_unit(&self, hub: &mut Hub) -> HttpReply {
+        self.error(hub, 400, -1194, "Invalid value for time unit; expected either MICROSECOND or MILLISECOND.")
     }
 
     /// 429 or 418 with the time to wait.
-    pub(super) fn refused(&mut self, refusal: &Refusal) -> HttpReply {
+    pub(super) fn refused(&self, hub: &mut Hub, refusal: &Refusal) -> HttpReply {
         if refusal.status == 429 {
-            self.counters.too_many += 1;
+            hub.counters.too_many += 1;
         } else {
-            self.counters.bans += u64::from(refusal.banned_now);
+            hub.counters.bans += u64::from(refusal.banned_now);
         }
-        self.refusal(refusal.status, refusal.retry_after_s, refusal.until_ns)
+        self.refusal(hub, refusal.status, refusal.retry_after_s, refusal.until_ns)
     }
 
-    fn refusal(&self, status: u16, retry_after_s: u64, until_ns: u64) -> HttpReply {
+    fn refusal(&self, hub: &Hub, status: u16, retry_after_s: u64, until_ns: u64) -> HttpReply {
         let message = if status == 418 {
             format!(
                 "Way too much request weight used; IP banned until {}. Please use WebSocket Streams for live updates to \
@@ -334,7 +307,7 @@ impl Venue {
             format!(
                 "Too much request weight used; current limit is {} request weight per 1 MINUTE. Please use WebSocket \
                  Streams for live updates to avoid polling the API.",
-                self.limits.weight_per_min
+                hub.limits.weight_per_min
             )
         };
         let mut reply = self.error_body(status, -1003, &message);
@@ -343,9 +316,9 @@ impl Venue {
     }
 
     /// The answer of a scripted fault.
-    fn faulty(&self, status: u16, now_ns: u64) -> HttpReply {
+    fn faulty(&self, hub: &Hub, status: u16) -> HttpReply {
         match status {
-            418 | 429 => self.refusal(status, 1, now_ns + SECOND),
+            418 | 429 => self.refusal(hub, status, 1, hub.now_ns() + SECOND),
             500..=599 => {
                 let body = format!("<html><head><title>{status}</title></head><body><h1>{status}</h1></body></html>");
                 let headers = vec![("Content-Type", "text/html".to_owned())];
@@ -355,25 +328,25 @@ impl Venue {
         }
     }
 
-    fn symbol_named(&self, name: &str, parameter: &str) -> Result<usize, ApiError> {
+    fn symbol_named(&self, hub: &Hub, name: &str, parameter: &str) -> Result<usize, ApiError> {
         let legal = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.');
         if name.is_empty() || name.len() > 20 || !name.bytes().all(legal) {
             return Err(illegal(parameter, SYMBOL_RANGE));
         }
-        self.market.index(name).ok_or_else(|| bad(-1121, "Invalid symbol."))
+        hub.market.index(name).ok_or_else(|| bad(-1121, "Invalid symbol."))
     }
 
-    fn symbol(&self, params: &mut Params) -> Result<usize, ApiError> {
+    fn symbol(&self, hub: &Hub, params: &mut Params) -> Result<usize, ApiError> {
         let name = params.take("symbol")?.ok_or_else(|| mandatory("symbol"))?;
-        self.symbol_named(&name, "symbol")
+        self.symbol_named(hub, &name, "symbol")
     }
 
-    fn symbols(&self, params: &mut Params) -> Result<Symbols, ApiError> {
+    fn symbols(&self, hub: &Hub, params: &mut Params) -> Result<Symbols, ApiError> {
         let one = params.take("symbol")?;
         let list = params.take("symbols")?;
         match (one, list) {
             (Some(_), Some(_)) => Err(bad(-1128, "Combination of optional parameters invalid.")),
-            (Some(name), None) => Ok(Symbols::One(self.symbol_named(&name, "symbol")?)),
+            (Some(name), None) => Ok(Symbols::One(self.symbol_named(hub, &name, "symbol")?)),
             (None, None) => Ok(Symbols::All),
             (None, Some(list)) => {
                 let range = "^\\[(\"[A-Z0-9-_.]{1,20}\"(,\"[A-Z0-9-_.]{1,20}\"){0,}){0,1}\\]$";
@@ -383,7 +356,7 @@ impl Venue {
                 let mut indices = Vec::with_capacity(names.len());
                 for name in &names {
                     let name = name.as_str().ok_or_else(|| illegal("symbols", range))?;
-                    let index = self.symbol_named(name, "symbols")?;
+                    let index = self.symbol_named(hub, name, "symbols")?;
                     if indices.contains(&index) {
                         return Err(bad(-1151, "Symbol is present multiple times in the list."));
                     }
@@ -394,38 +367,16 @@ impl Venue {
         }
     }
 
-    /// One object for one symbol, an array otherwise.
-    fn each(&mut self, symbols: Symbols, mut write: impl FnMut(&mut Venue, &mut String, usize)) -> String {
-        let mut out = String::new();
-        let indices = match symbols {
-            Symbols::One(index) => {
-                write(self, &mut out, index);
-                return out;
-            }
-            Symbols::List(indices) => indices,
-            Symbols::All => (0..self.market.len()).collect(),
-        };
-        out.push('[');
-        for (i, index) in indices.into_iter().enumerate() {
-            if i > 0 {
-                out.push(',');
-            }
-            write(self, &mut out, index);
-        }
-        out.push(']');
-        out
+    fn depth(&mut self, hub: &mut Hub, _unit: TimeUnit, params: &mut Params) -> Answer {
+        self.book_snapshot(hub, params, false)
     }
 
-    fn depth(&mut self, _now_ns: u64, _unit: TimeUnit, params: &mut Params) -> Answer {
-        self.snapshot(params, false)
+    fn stale_depth(&mut self, hub: &mut Hub, _unit: TimeUnit, params: &mut Params) -> Answer {
+        self.book_snapshot(hub, params, true)
     }
 
-    fn stale_depth(&mut self, _now_ns: u64, _unit: TimeUnit, params: &mut Params) -> Answer {
-        self.snapshot(params, true)
-    }
-
-    fn snapshot(&mut self, params: &mut Params, stale: bool) -> Answer {
-        let index = self.symbol(params)?;
+    fn book_snapshot(&mut self, hub: &mut Hub, params: &mut Params, stale: bool) -> Answer {
+        let index = self.symbol(hub, params)?;
         let limit = params.limit(100, 5_000)?;
         if self.variant.old_paths && ![5, 10, 20, 50, 100, 500, 1000, 5000].contains(&limit) {
             return Err(illegal("limit", "5, 10, 20, 50, 100, 500, 1000, 5000"));
@@ -433,74 +384,48 @@ impl Venue {
         let mix = &self.snapshot;
         let (now, last, recent) = (mix.now, mix.last, mix.recent);
         let total = now.saturating_add(last).saturating_add(recent).saturating_add(mix.old).max(1);
-        let at = self.rng.u32(..total);
+        let at = hub.rng.u32(..total);
         // How many batches back; none for the middle of the batch.
         let back = if stale || at >= now + last + recent {
-            Some(self.rng.usize(30..61))
+            Some(hub.rng.usize(30..61))
         } else if at < now {
             None
         } else if at < now + last {
             Some(0)
         } else {
-            Some(self.rng.usize(1..11))
+            Some(hub.rng.usize(1..11))
         };
-        let marks = self.market.marks(index);
+        let marks = hub.market.marks(index);
         let id = back.and_then(|back| {
             let oldest = marks.len().saturating_sub(1);
-            self.market.marks(index).rev().nth(back.min(oldest))
+            hub.market.marks(index).rev().nth(back.min(oldest))
         });
-        let truth =
-            id.and_then(|id| self.market.truth_levels_at(index, id)).unwrap_or_else(|| self.market.truth(index));
+        let truth = id.and_then(|id| hub.market.truth_levels_at(index, id)).unwrap_or_else(|| hub.market.truth(index));
         let mut body = String::with_capacity(64 + 30 * (truth.bids.len() + truth.asks.len()));
         let side = |levels: Vec<(i64, i64)>| levels.into_iter().take(limit);
-        partial_depth(&mut body, self.market.symbol(index), truth.update_id, side(truth.bids), side(truth.asks));
+        partial_depth(&mut body, hub.market.symbol(index), truth.update_id, side(truth.bids), side(truth.asks));
         Ok(body)
     }
 
-    fn trades(&mut self, _now_ns: u64, unit: TimeUnit, params: &mut Params) -> Answer {
-        let index = self.symbol(params)?;
+    fn trades(&mut self, hub: &mut Hub, unit: TimeUnit, params: &mut Params) -> Answer {
+        let index = self.symbol(hub, params)?;
         let limit = params.limit(500, 1_000)?;
-        Ok(self.trade_rows(index, None, limit, unit))
+        Ok(trade_rows(hub, index, None, limit, unit))
     }
 
-    fn historical_trades(&mut self, _now_ns: u64, unit: TimeUnit, params: &mut Params) -> Answer {
-        let index = self.symbol(params)?;
+    fn historical_trades(&mut self, hub: &mut Hub, unit: TimeUnit, params: &mut Params) -> Answer {
+        let index = self.symbol(hub, params)?;
         let limit = params.limit(500, 1_000)?;
         let from = params.int("fromId")?;
-        Ok(self.trade_rows(index, from, limit, unit))
+        Ok(trade_rows(hub, index, from, limit, unit))
     }
 
-    fn trade_rows(&self, index: usize, from: Option<u64>, limit: usize, unit: TimeUnit) -> String {
-        let trades = self.market.trades(index);
-        let symbol = self.market.symbol(index);
-        let begin = match from {
-            Some(from) => trades.partition_point(|trade| trade.id < from),
-            None => trades.len().saturating_sub(limit),
-        };
-        let mut out = String::from("[");
-        for (i, trade) in trades.range(begin..).take(limit).enumerate() {
-            out.push_str(if i > 0 { ",{\"id\":" } else { "{\"id\":" });
-            put_u64(&mut out, trade.id);
-            out.push_str(",\"price\":\"");
-            put_price(&mut out, symbol, trade.price);
-            out.push_str("\",\"qty\":\"");
-            put_qty(&mut out, symbol, trade.qty);
-            out.push_str("\",\"quoteQty\":\"");
-            put_quote(&mut out, symbol, i128::from(trade.price) * i128::from(trade.qty));
-            out.push_str("\",\"time\":");
-            put_u64(&mut out, unit.of_ns(trade.time_ns));
-            let _ = write!(out, ",\"isBuyerMaker\":{},\"isBestMatch\":true}}", trade.buyer_is_maker);
-        }
-        out.push(']');
-        out
-    }
-
-    fn agg_trades(&mut self, _now_ns: u64, unit: TimeUnit, params: &mut Params) -> Answer {
-        let index = self.symbol(params)?;
+    fn agg_trades(&mut self, hub: &mut Hub, unit: TimeUnit, params: &mut Params) -> Answer {
+        let index = self.symbol(hub, params)?;
         let limit = params.limit(500, 1_000)?;
         let (from, start_ms, end_ms) = (params.int("fromId")?, params.int("startTime")?, params.int("endTime")?);
-        let symbol = self.market.symbol(index);
-        let aggs = self.market.agg_trades(index);
+        let symbol = hub.market.symbol(index);
+        let aggs = hub.market.agg_trades(index);
         let time_ms = |ns: u64| ns / 1_000_000;
         let end = end_ms.map_or(aggs.len(), |end_ms| aggs.partition_point(|agg| time_ms(agg.time_ns) <= end_ms));
         let begin = match (from, start_ms) {
@@ -529,8 +454,9 @@ impl Venue {
         Ok(out)
     }
 
-    fn klines(&mut self, now_ns: u64, unit: TimeUnit, params: &mut Params) -> Answer {
-        let index = self.symbol(params)?;
+    fn klines(&mut self, hub: &mut Hub, unit: TimeUnit, params: &mut Params) -> Answer {
+        let now_ns = hub.now_ns();
+        let index = self.symbol(hub, params)?;
         let name = params.take("interval")?.ok_or_else(|| mandatory("interval"))?;
         let limit = params.limit(500, 1_000)?;
         let (start_ms, end_ms) = (params.int("startTime")?, params.int("endTime")?);
@@ -569,14 +495,14 @@ impl Venue {
                 opens.reverse();
             }
         }
-        self.market.roll(index, span, now_ns);
-        let symbol = self.market.symbol(index);
+        hub.market.roll(index, span, now_ns);
+        let symbol = hub.market.symbol(index);
         let mut out = String::from("[");
         for (i, open_ms) in opens.into_iter().enumerate() {
             if i > 0 {
                 out.push(',');
             }
-            let candle = self.candle(index, span, open_ms);
+            let candle = hub.market.candle_at(index, span, open_ms);
             out.push('[');
             put_u64(&mut out, unit.of_ms(open_ms));
             for price in [candle.open, candle.high, candle.low, candle.close] {
@@ -602,27 +528,15 @@ impl Venue {
         Ok(out)
     }
 
-    /// A candle of the market, or a made-up one from before it began.
-    fn candle(&self, index: usize, span: usize, open_ms: u64) -> Candle {
-        if let Some((current, closed)) = self.market.candles(index, span) {
-            if current.open_ms == open_ms {
-                return *current;
-            }
-            if let Ok(at) = closed.binary_search_by_key(&open_ms, |candle| candle.open_ms) {
-                return closed[at];
-            }
-        }
-        self.market.old_candle(index, span, open_ms)
-    }
-
-    fn avg_price(&mut self, now_ns: u64, unit: TimeUnit, params: &mut Params) -> Answer {
-        let index = self.symbol(params)?;
-        let stats = self.market.stats(index, 300_000, now_ns);
+    fn avg_price(&mut self, hub: &mut Hub, unit: TimeUnit, params: &mut Params) -> Answer {
+        let now_ns = hub.now_ns();
+        let index = self.symbol(hub, params)?;
+        let stats = hub.market.stats(index, 300_000, now_ns);
         let mut out = String::from("{\"mins\":5,\"price\":\"");
-        put_mean(&mut out, self.market.symbol(index), stats.quote_volume, stats.volume, stats.last);
+        put_mean(&mut out, hub.market.symbol(index), stats.quote_volume, stats.volume, stats.last);
         out.push('"');
         if self.variant.new_rows {
-            let _ = write!(out, ",\"closeTime\":{}", unit.of_ns(self.market.last_trade(index).time_ns));
+            let _ = write!(out, ",\"closeTime\":{}", unit.of_ns(hub.market.last_trade(index).time_ns));
         }
         out.push('}');
         Ok(out)
@@ -637,123 +551,68 @@ impl Venue {
         }
     }
 
-    fn ticker_day(&mut self, now_ns: u64, unit: TimeUnit, params: &mut Params) -> Answer {
+    fn ticker_day(&mut self, hub: &mut Hub, unit: TimeUnit, params: &mut Params) -> Answer {
+        let now_ns = hub.now_ns();
         let mini = self.variant.new_rows && self.is_mini(params)?;
-        let symbols = self.symbols(params)?;
+        let symbols = self.symbols(hub, params)?;
         let close_ms = now_ns / 1_000_000;
         let times = (close_ms.saturating_sub(86_400_000), close_ms);
         let parts = if mini { Parts::Mini } else { Parts::Day };
-        Ok(self.each(symbols, |venue, out, index| {
-            let stats = venue.market.stats(index, 86_400_000, now_ns);
-            venue.ticker_row(out, index, &stats, times, unit, parts);
+        Ok(each(hub, symbols, |hub, out, index| {
+            let stats = hub.market.stats(index, 86_400_000, now_ns);
+            ticker_row(hub, out, index, &stats, times, unit, parts);
         }))
     }
 
-    fn ticker_trading_day(&mut self, now_ns: u64, unit: TimeUnit, params: &mut Params) -> Answer {
+    fn ticker_trading_day(&mut self, hub: &mut Hub, unit: TimeUnit, params: &mut Params) -> Answer {
+        let now_ns = hub.now_ns();
         let mini = self.is_mini(params)?;
-        let Some(symbols) = some(self.symbols(params)?) else { return Err(mandatory("symbol")) };
+        let Some(symbols) = some(self.symbols(hub, params)?) else { return Err(mandatory("symbol")) };
         let now_ms = now_ns / 1_000_000;
         let open_ms = now_ms - now_ms % 86_400_000;
         let parts = if mini { Parts::Mini } else { Parts::Rolling };
-        Ok(self.each(symbols, |venue, out, index| {
-            let stats = venue.market.stats(index, now_ms - open_ms, now_ns);
-            venue.ticker_row(out, index, &stats, (open_ms, open_ms + 86_399_999), unit, parts);
+        Ok(each(hub, symbols, |hub, out, index| {
+            let stats = hub.market.stats(index, now_ms - open_ms, now_ns);
+            ticker_row(hub, out, index, &stats, (open_ms, open_ms + 86_399_999), unit, parts);
         }))
     }
 
-    fn ticker_rolling(&mut self, now_ns: u64, unit: TimeUnit, params: &mut Params) -> Answer {
+    fn ticker_rolling(&mut self, hub: &mut Hub, unit: TimeUnit, params: &mut Params) -> Answer {
+        let now_ns = hub.now_ns();
         let mini = self.is_mini(params)?;
         let window = params.take("windowSize")?.unwrap_or_else(|| "1d".to_owned());
         let window_ms =
             window_ms(&window).ok_or_else(|| bad(-1130, "Data sent for parameter 'windowSize' is not valid."))?;
-        let Some(symbols) = some(self.symbols(params)?) else {
+        let Some(symbols) = some(self.symbols(hub, params)?) else {
             return Err(bad(-1102, "Param 'symbol' or 'symbols' must be sent, but both were empty/null!"));
         };
         let close_ms = now_ns / 1_000_000;
         let open_ms = close_ms.saturating_sub(window_ms);
         let times = (open_ms - open_ms % 60_000, close_ms);
         let parts = if mini { Parts::Mini } else { Parts::Rolling };
-        Ok(self.each(symbols, |venue, out, index| {
-            let stats = venue.market.stats(index, window_ms, now_ns);
-            venue.ticker_row(out, index, &stats, times, unit, parts);
+        Ok(each(hub, symbols, |hub, out, index| {
+            let stats = hub.market.stats(index, window_ms, now_ns);
+            ticker_row(hub, out, index, &stats, times, unit, parts);
         }))
     }
 
-    fn ticker_row(
-        &self,
-        out: &mut String,
-        index: usize,
-        stats: &Stats,
-        times: (u64, u64),
-        unit: TimeUnit,
-        parts: Parts,
-    ) {
-        let symbol = self.market.symbol(index);
-        let price = |out: &mut String, key: &str, mantissa: i64| {
-            let _ = write!(out, ",\"{key}\":\"");
-            put_price(out, symbol, mantissa);
-            out.push('"');
-        };
-        let qty = |out: &mut String, key: &str, mantissa: i64| {
-            let _ = write!(out, ",\"{key}\":\"");
-            put_qty(out, symbol, mantissa);
-            out.push('"');
-        };
-        out.push_str("{\"symbol\":\"");
-        out.push_str(&symbol.name);
-        out.push('"');
-        if parts != Parts::Mini {
-            price(out, "priceChange", stats.last - stats.open);
-            out.push_str(",\"priceChangePercent\":\"");
-            put_percent(out, stats);
-            out.push_str("\",\"weightedAvgPrice\":\"");
-            put_mean(out, symbol, stats.quote_volume, stats.volume, stats.last);
-            out.push('"');
-        }
-        if parts == Parts::Day {
-            let (bid, ask) = (self.market.best(index, Side::Bid), self.market.best(index, Side::Ask));
-            price(out, "prevClosePrice", stats.previous);
-            price(out, "lastPrice", stats.last);
-            qty(out, "lastQty", stats.last_qty);
-            price(out, "bidPrice", bid.0);
-            qty(out, "bidQty", bid.1);
-            price(out, "askPrice", ask.0);
-            qty(out, "askQty", ask.1);
-        }
-        price(out, "openPrice", stats.open);
-        price(out, "highPrice", stats.high);
-        price(out, "lowPrice", stats.low);
-        if parts != Parts::Day {
-            price(out, "lastPrice", stats.last);
-        }
-        qty(out, "volume", stats.volume);
-        out.push_str(",\"quoteVolume\":\"");
-        put_quote(out, symbol, stats.quote_volume);
-        let _ = write!(out, "\",\"openTime\":{},\"closeTime\":{}", unit.of_ms(times.0), unit.of_ms(times.1));
-        out.push_str(",\"firstId\":");
-        put_id(out, stats.first);
-        out.push_str(",\"lastId\":");
-        put_id(out, stats.last_id);
-        let _ = write!(out, ",\"count\":{}}}", stats.trades);
-    }
-
-    fn ticker_price(&mut self, _now_ns: u64, _unit: TimeUnit, params: &mut Params) -> Answer {
-        let symbols = self.symbols(params)?;
-        Ok(self.each(symbols, |venue, out, index| {
-            let symbol = venue.market.symbol(index);
+    fn ticker_price(&mut self, hub: &mut Hub, _unit: TimeUnit, params: &mut Params) -> Answer {
+        let symbols = self.symbols(hub, params)?;
+        Ok(each(hub, symbols, |hub, out, index| {
+            let symbol = hub.market.symbol(index);
             let _ = write!(out, "{{\"symbol\":\"{}\",\"price\":\"", symbol.name);
-            put_price(out, symbol, venue.market.last_trade(index).price);
+            put_price(out, symbol, hub.market.last_trade(index).price);
             out.push_str("\"}");
         }))
     }
 
-    fn ticker_book(&mut self, _now_ns: u64, _unit: TimeUnit, params: &mut Params) -> Answer {
-        let symbols = self.symbols(params)?;
-        Ok(self.each(symbols, |venue, out, index| {
-            let symbol = venue.market.symbol(index);
+    fn ticker_book(&mut self, hub: &mut Hub, _unit: TimeUnit, params: &mut Params) -> Answer {
+        let symbols = self.symbols(hub, params)?;
+        Ok(each(hub, symbols, |hub, out, index| {
+            let symbol = hub.market.symbol(index);
             let _ = write!(out, "{{\"symbol\":\"{}\"", symbol.name);
             for (side, price_key, qty_key) in [(Side::Bid, "bidPrice", "bidQty"), (Side::Ask, "askPrice", "askQty")] {
-                let (price, qty) = venue.market.best(index, side);
+                let (price, qty) = hub.market.best(index, side);
                 let _ = write!(out, ",\"{price_key}\":\"");
                 put_price(out, symbol, price);
                 let _ = write!(out, "\",\"{qty_key}\":\"");
@@ -764,11 +623,12 @@ impl Venue {
         }))
     }
 
-    fn exchange_info(&mut self, now_ns: u64, unit: TimeUnit, params: &mut Params) -> Answer {
+    fn exchange_info(&mut self, hub: &mut Hub, unit: TimeUnit, params: &mut Params) -> Answer {
+        let now_ns = hub.now_ns();
         let permissions = params.take("permissions")?;
         let show_sets = params.take("showPermissionSets")?.as_deref() != Some("false");
         let status = params.take("symbolStatus")?;
-        let symbols = self.symbols(params)?;
+        let symbols = self.symbols(hub, params)?;
         if !matches!(symbols, Symbols::All) && permissions.is_some() {
             return Err(bad(-1128, "Combination of optional parameters invalid."));
         }
@@ -780,7 +640,7 @@ impl Venue {
         };
         let mut out = String::from("{\"timezone\":\"UTC\",\"serverTime\":");
         put_u64(&mut out, unit.of_ns(now_ns));
-        let limits = &self.limits;
+        let limits = &hub.limits;
         let orders = if self.variant.new_rows { (50, 160_000) } else { (100, 200_000) };
         let _ = write!(
             out,
@@ -795,22 +655,22 @@ impl Venue {
             _ if !spot || !trading => Vec::new(),
             Symbols::One(index) => vec![index],
             Symbols::List(indices) => indices,
-            Symbols::All => (0..self.market.len()).collect(),
+            Symbols::All => (0..hub.market.len()).collect(),
         };
         out.push('[');
         for (i, index) in indices.into_iter().enumerate() {
             if i > 0 {
                 out.push(',');
             }
-            self.market_row(&mut out, index, show_sets);
+            self.market_row(hub, &mut out, index, show_sets);
         }
         out.push_str("]}");
         Ok(out)
     }
 
     /// One row of `symbols`, in the order of members that the venue uses.
-    fn market_row(&self, out: &mut String, index: usize, show_sets: bool) {
-        let symbol = self.market.symbol(index);
+    fn market_row(&self, hub: &Hub, out: &mut String, index: usize, show_sets: bool) {
+        let symbol = hub.market.symbol(index);
         let new = self.variant.new_rows;
         let _ = write!(
             out,
@@ -886,6 +746,118 @@ impl Venue {
              [\"EXPIRE_TAKER\",\"EXPIRE_MAKER\",\"EXPIRE_BOTH\",\"DECREMENT\"]}",
         );
     }
+}
+
+/// One object for one symbol, an array otherwise.
+fn each(hub: &mut Hub, symbols: Symbols, mut write: impl FnMut(&mut Hub, &mut String, usize)) -> String {
+    let mut out = String::new();
+    let indices = match symbols {
+        Symbols::One(index) => {
+            write(hub, &mut out, index);
+            return out;
+        }
+        Symbols::List(indices) => indices,
+        Symbols::All => (0..hub.market.len()).collect(),
+    };
+    out.push('[');
+    for (i, index) in indices.into_iter().enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        write(hub, &mut out, index);
+    }
+    out.push(']');
+    out
+}
+
+fn trade_rows(hub: &Hub, index: usize, from: Option<u64>, limit: usize, unit: TimeUnit) -> String {
+    let trades = hub.market.trades(index);
+    let symbol = hub.market.symbol(index);
+    let begin = match from {
+        Some(from) => trades.partition_point(|trade| trade.id < from),
+        None => trades.len().saturating_sub(limit),
+    };
+    let mut out = String::from("[");
+    for (i, trade) in trades.range(begin..).take(limit).enumerate() {
+        out.push_str(if i > 0 { ",{\"id\":" } else { "{\"id\":" });
+        put_u64(&mut out, trade.id);
+        out.push_str(",\"price\":\"");
+        put_price(&mut out, symbol, trade.price);
+        out.push_str("\",\"qty\":\"");
+        put_qty(&mut out, symbol, trade.qty);
+        out.push_str("\",\"quoteQty\":\"");
+        put_quote(&mut out, symbol, i128::from(trade.price) * i128::from(trade.qty));
+        out.push_str("\",\"time\":");
+        put_u64(&mut out, unit.of_ns(trade.time_ns));
+        let _ = write!(out, ",\"isBuyerMaker\":{},\"isBestMatch\":true}}", trade.buyer_is_maker);
+    }
+    out.push(']');
+    out
+}
+
+fn ticker_row(
+    hub: &Hub,
+    out: &mut String,
+    index: usize,
+    stats: &Stats,
+    times: (u64, u64),
+    unit: TimeUnit,
+    parts: Parts,
+) {
+    let symbol = hub.market.symbol(index);
+    let price = |out: &mut String, key: &str, mantissa: i64| {
+        let _ = write!(out, ",\"{key}\":\"");
+        put_price(out, symbol, mantissa);
+        out.push('"');
+    };
+    let qty = |out: &mut String, key: &str, mantissa: i64| {
+        let _ = write!(out, ",\"{key}\":\"");
+        put_qty(out, symbol, mantissa);
+        out.push('"');
+    };
+    out.push_str("{\"symbol\":\"");
+    out.push_str(&symbol.name);
+    out.push('"');
+    if parts != Parts::Mini {
+        price(out, "priceChange", stats.last - stats.open);
+        out.push_str(",\"priceChangePercent\":\"");
+        put_percent(out, stats);
+        out.push_str("\",\"weightedAvgPrice\":\"");
+        put_mean(out, symbol, stats.quote_volume, stats.volume, stats.last);
+        out.push('"');
+    }
+    if parts == Parts::Day {
+        let (bid, ask) = (hub.market.best(index, Side::Bid), hub.market.best(index, Side::Ask));
+        price(out, "prevClosePrice", stats.previous);
+        price(out, "lastPrice", stats.last);
+        qty(out, "lastQty", stats.last_qty);
+        price(out, "bidPrice", bid.0);
+        qty(out, "bidQty", bid.1);
+        price(out, "askPrice", ask.0);
+        qty(out, "askQty", ask.1);
+    }
+    price(out, "openPrice", stats.open);
+    price(out, "highPrice", stats.high);
+    price(out, "lowPrice", stats.low);
+    if parts != Parts::Day {
+        price(out, "lastPrice", stats.last);
+    }
+    qty(out, "volume", stats.volume);
+    out.push_str(",\"quoteVolume\":\"");
+    put_quote(out, symbol, stats.quote_volume);
+    let _ = write!(out, "\",\"openTime\":{},\"closeTime\":{}", unit.of_ms(times.0), unit.of_ms(times.1));
+    out.push_str(",\"firstId\":");
+    put_id(out, stats.first);
+    out.push_str(",\"lastId\":");
+    put_id(out, stats.last_id);
+    let _ = write!(out, ",\"count\":{}}}", stats.trades);
+}
+
+/// The venue's answer to unknown paths is not JSON.
+pub(super) fn not_found(hub: &mut Hub) -> HttpReply {
+    hub.counters.bad_requests += 1;
+    let headers = vec![("Content-Type", "text/html".to_owned())];
+    HttpReply { status: 404, headers, body: "<html><body><h2>404 Not found</h2></body></html>".to_owned(), delay_ns: 0 }
 }
 
 /// Which members a ticker row has.

@@ -2,13 +2,27 @@
 //!
 //! Streams are taken in combined mode (`/stream`): each event comes as `{"stream":"<topic>","data":{..}}`, so the topic
 //! alone says which feed it belongs to. That matters because `bookTicker` and partial depth name no event type, and
-//! partial depth no symbol either. Decoders stand in `streams`, markets and refusals in `rest`. Sources: Binance's spot API documentation (web-socket-streams, rest-api, errors) as
-//! of 2026-07; frames above the decoders are from captures of October 2021 unless another source is named.
+//! partial depth no symbol either. Decoders stand in `streams`, markets and refusals in `rest`, the account in `private`,
+//! REST in `fetch`. Sources: Binance's spot API documentation (web-socket-streams, rest-api, errors) as of 2026-07;
+//! frames above the decoders are from captures of October 2021 unless another source is named.
 
+mod events;
+mod fetch;
+#[cfg(test)]
+mod fetch_tests;
+#[cfg(test)]
+mod order_tests;
+mod orders;
+mod private;
+#[cfg(test)]
+mod private_tests;
 mod rest;
+mod rows;
 mod streams;
 #[cfg(test)]
 mod tests;
+
+use self::private::{ACCESS, Access, OLDER_ACCESS};
 
 use self::rest::{markets, percent_encoded, refusal};
 use self::streams::{event_name, on_data, on_usual_data, on_whole_book};
@@ -69,7 +83,7 @@ const OLDER: Profile = Profile {
 };
 
 /// Binance spot.
-pub static BINANCE: Profile = SPOT;
+pub static BINANCE: Profile = Profile { trading: Some(&private::BINANCE), ..SPOT };
 
 /// Binance.US, spot only.
 pub static BINANCEUS: Profile = Profile {
@@ -77,7 +91,7 @@ pub static BINANCEUS: Profile = Profile {
     name: "Binance.US",
     ws_url: "wss://stream.binance.us:9443",
     rest_url: "https://api.binance.us",
-    trading: None,
+    trading: Some(&private::BINANCEUS),
     open: || Box::new(Binance::new(&VARIANTS[1])),
     ..OLDER
 };
@@ -89,7 +103,6 @@ pub static BINANCEJE: Profile = Profile {
     ws_url: "wss://stream.binance.je:9443",
     rest_url: "https://api.binance.je",
     closed: Some("2020-11-30"),
-    trading: None,
     open: || Box::new(Binance::new(&VARIANTS[2])),
     ..OLDER
 };
@@ -103,6 +116,7 @@ struct Variant {
     all_bids_asks: Option<&'static str>,
     /// Where the venue tells its health; `/api/v3/ping` at least answers while it lives.
     status: &'static str,
+    access: Access,
 }
 
 static VARIANTS: [Variant; 3] = [
@@ -111,13 +125,21 @@ static VARIANTS: [Variant; 3] = [
         all_tickers: "!miniTicker@arr",
         all_bids_asks: None,
         status: "/sapi/v1/system/status",
+        access: ACCESS,
     },
-    Variant { profile: &BINANCEUS, all_tickers: "!ticker@arr", all_bids_asks: None, status: "/sapi/v1/system/status" },
+    Variant {
+        profile: &BINANCEUS,
+        all_tickers: "!ticker@arr",
+        all_bids_asks: None,
+        status: "/sapi/v1/system/status",
+        access: OLDER_ACCESS,
+    },
     Variant {
         profile: &BINANCEJE,
         all_tickers: "!ticker@arr",
         all_bids_asks: Some("!bookTicker"),
         status: "/api/v3/ping",
+        access: OLDER_ACCESS,
     },
 ];
 

@@ -1,17 +1,22 @@
-//! OKX (`okex`), protocol v5: spot, swaps and futures.
+//! OKX (`okex`), protocol v5: spot, swaps and futures; and Okcoin (`okcoin`) as changed constants.
 //!
 //! A topic is `channel:instId`, the two members of `arg` in each message. Books come as a snapshot and updates on the
 //! stream, chained by `prevSeqId`; until about 2023 only a checksum tied them, since 2026 the checksum is always 0. Frames
 //! above the decoders are from captures of May 2022 and from OKX's documentation of 2025.
 
+mod fetch;
+mod private;
+#[cfg(test)]
+mod private_tests;
 mod rest;
+mod rows;
 #[cfg(test)]
 mod tests;
 
-use self::rest::{kind_of, markets, refusal, status};
+use self::rest::{markets, refusal, refused, status};
 use super::decoded::Span;
 use super::routes::Name;
-use super::shared::{cut, no_candles, number, number_if_any, snapshots_on_stream, statistic, unreadable};
+use super::shared::{no_candles, number, number_if_any, snapshots_on_stream, statistic, unreadable};
 use super::{
     Act, Answer, AnswerError, Ask, BookKind, Channel, DecodeError, Decoded, Item, MessageLimit, Method, PingRule,
     Profile, Reply, Request, RestLimit, Route, RouteId, Routes, Venue,
@@ -22,8 +27,7 @@ use crate::json::{Cursor, DocParser, JsonError};
 use crate::market::Market;
 use crate::model::{BidAsk, Candle, Id, TakerSide, Ticker, Timeframe, Trade, Wall};
 
-/// OKX.
-pub static OKEX: Profile = Profile {
+const GLOBAL: Profile = Profile {
     id: "okex",
     name: "OKX",
     ws_url: "wss://ws.okx.com:8443",
@@ -50,8 +54,25 @@ pub static OKEX: Profile = Profile {
     book_window: 0,
     market_lists: LISTS.len() as u8,
     ping_text: Some("ping"),
-    trading: None,
-    open: || Box::new(Okex { doc: DocParser::default() }),
+    trading: Some(&private::TRADING),
+    open: || Box::new(Okex::new(&OKEX, "/ws/v5/business")),
+};
+
+/// OKX.
+pub static OKEX: Profile = GLOBAL;
+
+/// Okcoin, spot only, as it spoke from April 2023 to its end.
+pub static OKCOIN: Profile = Profile {
+    id: "okcoin",
+    name: "Okcoin",
+    ws_url: "wss://real.okcoin.com:8443",
+    rest_url: "https://www.okcoin.com",
+    // Its last customers went over to OKX in that month.
+    closed: Some("2025-05"),
+    market_lists: 1,
+    trading: Some(&private::OKCOIN_TRADING),
+    open: || Box::new(Okex::new(&OKCOIN, OKCOIN.ws_path)),
+    ..GLOBAL
 };
 
 /// Lists of instruments, each a request.
@@ -59,7 +80,16 @@ const LISTS: [&str; 3] = ["SPOT", "SWAP", "FUTURES"];
 
 /// The adapter.
 struct Okex {
+    profile: &'static Profile,
+    /// The path of the socket that serves candles.
+    candles_path: &'static str,
     doc: DocParser,
+}
+
+impl Okex {
+    fn new(profile: &'static Profile, candles_path: &'static str) -> Okex {
+        Okex { profile, candles_path, doc: DocParser::default() }
+    }
 }
 
 /// `arg` of a message: which topic it belongs to.
@@ -92,11 +122,11 @@ impl<'a> Arg<'a> {
 
 impl Venue for Okex {
     fn profile(&self) -> &'static Profile {
-        &OKEX
+        self.profile
     }
 
     fn topic(&self, market: Option<&Market>, channel: Channel, out: &mut String) -> Result<(), Error> {
-        let unsupported = |what: &str| Err(Error::new(ErrorKind::NotSupported, what.to_owned()).at(OKEX.id));
+        let unsupported = |what: &str| Err(Error::new(ErrorKind::NotSupported, what.to_owned()).at(self.profile.id));
         match channel {
             Channel::Book => out.push_str("books"),
             Channel::TopBook(_) => out.push_str("books5"),
@@ -108,7 +138,7 @@ impl Venue for Okex {
                     out.push_str("candle");
                     out.push_str(name);
                 }
-                None => return Err(no_candles(&OKEX, timeframe)),
+                None => return Err(no_candles(self.profile, timeframe)),
             },
             Channel::AggTrades => return unsupported("has no stream of aggregated trades; watch trades"),
             Channel::AllTickers => return unsupported("has no stream of all tickers; name the symbols"),
@@ -156,9 +186,8 @@ impl Venue for Okex {
         arg.filter(|_| has_data).map(|arg| arg.topic())
     }
 
-    /// Candles have a socket of their own.
     fn ws_path(&self, channel: Channel) -> &'static str {
-        if matches!(channel, Channel::Candles(_)) { "/ws/v5/business" } else { OKEX.ws_path }
+        if matches!(channel, Channel::Candles(_)) { self.candles_path } else { self.profile.ws_path }
     }
 
     fn topics_of_subscription(&self, message: &[u8]) -> Vec<String> {
@@ -191,19 +220,22 @@ impl Venue for Okex {
             return Ok(());
         }
         out.clear();
-        on_any_frame(frame, routes, out)
+        on_any_frame(frame, routes, self.profile.id, out)
     }
 
     fn request(&self, ask: Ask, _: Option<&Market>) -> Result<Request, Error> {
-        let list = |part: u8| match LISTS.get(usize::from(part)) {
+        let lists = &LISTS[..usize::from(self.profile.market_lists).min(LISTS.len())];
+        let list = |part: u8| match lists.get(usize::from(part)) {
             Some(kind) => Ok(format!("/api/v5/public/instruments?instType={kind}")),
-            None => Err(Error::new(ErrorKind::BadRequest, format!("has {} lists of markets", LISTS.len())).at(OKEX.id)),
+            None => {
+                Err(Error::new(ErrorKind::BadRequest, format!("has no list of markets {part}")).at(self.profile.id))
+            }
         };
         let target = match ask {
             Ask::Markets => list(0)?,
             Ask::MoreMarkets(part) => list(part)?,
             Ask::Status => "/api/v5/system/status".to_owned(),
-            Ask::Snapshot { .. } => return Err(snapshots_on_stream().at(OKEX.id)),
+            Ask::Snapshot { .. } => return Err(snapshots_on_stream().at(self.profile.id)),
         };
         Ok(Request { method: Method::Get, target, weight: 1 })
     }
@@ -216,7 +248,7 @@ impl Venue for Okex {
         now: Wall,
         _: &mut Decoded,
     ) -> Result<Answer, AnswerError> {
-        let refused = |error: Error| AnswerError::Refused(error.at(OKEX.id));
+        let refused = |error: Error| AnswerError::Refused(error.at(self.profile.id));
         if reply.status != 200 {
             return Err(refused(refusal(reply)));
         }
@@ -312,7 +344,7 @@ fn on_usual_book(frame: &[u8], routes: &Routes, out: &mut Decoded) -> Option<()>
 }
 
 /// Any message, with its members in any order; the plain way beside [`on_usual_book`], and its judge in the tests.
-fn on_any_frame(frame: &[u8], routes: &Routes, out: &mut Decoded) -> Result<(), DecodeError> {
+fn on_any_frame(frame: &[u8], routes: &Routes, venue: &'static str, out: &mut Decoded) -> Result<(), DecodeError> {
     let mut c = Cursor::new(frame);
     let mut found: Option<(RouteId, &Route)> = None;
     let mut arg = Arg::default();
@@ -357,7 +389,7 @@ fn on_any_frame(frame: &[u8], routes: &Routes, out: &mut Decoded) -> Result<(), 
     };
     match (again, found) {
         (Ok(()), _) if done => Ok(()),
-        (Ok(()), _) if is_event => on_event(frame, out),
+        (Ok(()), _) if is_event => on_event(frame, venue, out),
         (Ok(()), _) => {
             out.items.push(Item::Unrouted);
             Ok(())
@@ -601,7 +633,7 @@ fn on_candle(
 /// Answers and notices: `{"event":"subscribe","arg":{"channel":"books","instId":"BTC-USDT"},"connId":"a4d3ae55"}`,
 /// `{"event":"error","code":"60018","msg":"..","connId":".."}`, `{"event":"notice","code":"64008","msg":".."}`.
 #[cold]
-fn on_event(frame: &[u8], out: &mut Decoded) -> Result<(), DecodeError> {
+fn on_event(frame: &[u8], venue: &'static str, out: &mut Decoded) -> Result<(), DecodeError> {
     let (mut event, mut arg, mut code, mut message, mut id) = ("", None, "", "", None);
     let read = Cursor::new(frame).object(|c, key| {
         match key {
@@ -619,7 +651,7 @@ fn on_event(frame: &[u8], out: &mut Decoded) -> Result<(), DecodeError> {
         ("subscribe", Some(arg)) => Item::Settled { act: Act::Subscribe, topic: arg.topic().into() },
         ("unsubscribe", Some(arg)) => Item::Settled { act: Act::Unsubscribe, topic: arg.topic().into() },
         ("error", _) => {
-            let error = Error::new(kind_of(code), cut(message)).with_code(code).at(OKEX.id);
+            let error = refused(code, message, venue);
             match named_topic(message) {
                 Some(topic) => Item::TopicRefused { topic: topic.into(), error },
                 None => Item::Refusal { id: id.or_else(|| quoted_id(message)), error },
@@ -641,9 +673,9 @@ fn named_topic(message: &str) -> Option<String> {
     Some(format!("{channel}:{symbol}"))
 }
 
-/// The number of our request in the copy of it that some refusals carry, as text within text.
+/// The number of our request in the copy of it that some refusals carry, as text within text: unescaped or not.
 fn quoted_id(message: &str) -> Option<u64> {
-    let (_, rest) = message.split_once(r#"\"id\""#)?;
+    let (_, rest) = message.split_once("\"id")?;
     let digits = rest.trim_start_matches([':', ' ', '\\', '"']);
     let len = digits.bytes().take_while(u8::is_ascii_digit).count();
     digits.get(..len)?.parse().ok()

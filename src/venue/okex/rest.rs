@@ -1,5 +1,6 @@
 //! Markets, status and refusals, as REST spells them.
 
+use crate::decimal::Fixed;
 use crate::error::{Error, ErrorKind};
 use crate::json::{Cursor, Doc, Node};
 use crate::market::{Limits, Market, MarketKind};
@@ -44,7 +45,7 @@ fn market(row: Node<'_>) -> Option<Market> {
         id: MarketId { venue: VenueId(0), index: 0 },
         symbol: symbol.into(),
         venue_symbol: venue_symbol.into(),
-        numeric_id: None,
+        numeric_id: row.get("instIdCode").and_then(|code| code.u64().ok()),
         base: base.into(),
         quote: quote.into(),
         settle: settle.map(Into::into),
@@ -57,7 +58,10 @@ fn market(row: Node<'_>) -> Option<Market> {
         price_limits: Limits::default(),
         amount_limits: Limits { min: number("minSz"), max: number("maxLmtSz") },
         cost_limits: Limits::default(),
-        contract_size: None,
+        contract_size: match kind {
+            MarketKind::Spot => None,
+            _ => number("ctVal").and_then(|size| size.checked_mul(number("ctMult").unwrap_or(Fixed::new(1, 0)))),
+        },
     })
 }
 
@@ -89,6 +93,12 @@ pub(super) fn refusal(reply: &Reply<'_>) -> Error {
     }
 }
 
+/// The venue's refusal where it stands within a message.
+pub(super) fn refused(code: &str, message: &str, venue: &'static str) -> Error {
+    let error = Error::new(kind_of(code), cut(message)).at(venue);
+    if code.is_empty() { error } else { error.with_code(code) }
+}
+
 /// OKX's documentation of error codes, in unified words.
 pub(super) fn kind_of(code: &str) -> ErrorKind {
     use ErrorKind::*;
@@ -100,14 +110,18 @@ pub(super) fn kind_of(code: &str) -> ErrorKind {
         60023 => DdosProtection,
         50102 | 60006 => InvalidNonce,
         50105 | 50111..=50114 | 60001..=60005 | 60007 | 60009 | 60011 | 60024 | 60032 => AuthenticationError,
-        50027 | 50110 | 60029 | 60030 | 64003 => PermissionDenied,
+        50027 | 50110 => PermissionDenied,
+        60029 | 60030 | 64003 => AccountNotEnabled,
         51001 | 51012 | 51015 => BadSymbol,
         51000 | 60012 | 60013 | 60017..=60019 | 64000..=64002 | 64004 => BadRequest,
         60028 => NotSupported,
         60015 | 64008 => NetworkError,
         51006 | 51016 | 51020 | 51121 => InvalidOrder,
         51008 | 51119 | 51127 | 51131 | 51502 => InsufficientFunds,
+        51021 | 51022 | 51027..=51030 => ContractUnavailable,
+        51155 => RestrictedLocation,
         51400..=51402 | 51503 | 51509 | 51603 => OrderNotFound,
+        51410 => CancelPending,
         _ => ExchangeError,
     }
 }

@@ -8,7 +8,7 @@ use crate::market::MarketKind;
 use crate::venue::shared::judge_usual_reader;
 
 fn adapter() -> Okex {
-    Okex { doc: DocParser::default() }
+    Okex::new(&OKEX, "/ws/v5/business")
 }
 
 fn routes(topics: &[&str]) -> Routes {
@@ -246,6 +246,16 @@ fn markets_of_all_kinds() {
 }
 
 #[test]
+fn okcoin_trades_spot_on_one_socket() {
+    let okcoin = (OKCOIN.open)();
+    assert_eq!(okcoin.profile().id, "okcoin");
+    assert!(okcoin.request(Ask::Markets, None).is_ok());
+    let error = okcoin.request(Ask::MoreMarkets(1), None).unwrap_err();
+    assert_eq!(error.to_string(), "okcoin: has no list of markets 1");
+    assert_eq!(okcoin.ws_path(Channel::Candles(Timeframe::M1)), "/ws/v5/public");
+}
+
+#[test]
 fn refusals_and_status() {
     let refused = |status, body: &str| match answer(Ask::Markets, status, body) {
         Err(AnswerError::Refused(error)) => (error.kind(), error.to_string()),
@@ -280,7 +290,7 @@ fn the_usual_way_is_taken_and_reads_what_the_plain_one_reads() {
             let mut out = Decoded::new();
             let usual = on_usual_book(frame, &routes, &mut out).map(|()| format!("{out:?}"));
             out.clear();
-            let any = on_any_frame(frame, &routes, &mut out);
+            let any = on_any_frame(frame, &routes, OKEX.id, &mut out);
             (usual, any.ok().map(|()| format!("{out:?}")))
         });
     }

@@ -1,0 +1,231 @@
+//! The REST half of the loopback OKX: public data under `/api/v5/public` and `/api/v5/market`.
+
+use std::collections::HashMap;
+
+use super::super::hub::Hub;
+use super::super::limits::Sliding;
+use super::super::market::Side;
+use super::super::text::put_string;
+use super::super::wire::{HttpReply, Request};
+use super::streams::SPANS;
+use super::{Okex, SECOND, frames, span};
+
+/// Rows of candles and trades in one answer, at most.
+const ROWS_MAX: usize = 500;
+
+/// So many requests of each kind in two seconds.
+#[derive(Debug)]
+pub(super) struct Limiter {
+    max: usize,
+    by_route: HashMap<&'static str, Sliding>,
+}
+
+impl Limiter {
+    pub(super) fn new(max: usize) -> Self {
+        Limiter { max, by_route: HashMap::new() }
+    }
+
+    fn hit(&mut self, route: &'static str, now_ns: u64) -> bool {
+        let max = self.max;
+        self.by_route.entry(route).or_insert_with(|| Sliding::new(max, 2 * SECOND)).hit(now_ns).is_ok()
+    }
+}
+
+/// An answer that is an error: code and message.
+type Answer = Result<String, (u32, String)>;
+
+type Handler = fn(&mut Hub, &Query<'_>) -> Answer;
+
+const ROUTES: [(&str, Handler); 10] = [
+    ("/api/v5/public/time", time),
+    ("/api/v5/public/instruments", instruments),
+    ("/api/v5/system/status", |_, _| Ok(String::new())),
+    ("/api/v5/market/books", books),
+    ("/api/v5/market/ticker", ticker),
+    ("/api/v5/market/tickers", tickers),
+    ("/api/v5/market/trades", trades),
+    ("/api/v5/market/history-trades", trades),
+    ("/api/v5/market/candles", candles),
+    ("/api/v5/market/history-candles", candles),
+];
+
+struct Query<'a>(&'a str);
+
+impl Query<'_> {
+    fn value(&self, name: &str) -> Option<&str> {
+        let pairs = self.0.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| value).filter(|value| !value.is_empty())
+    }
+
+    fn needed(&self, name: &str) -> Result<&str, (u32, String)> {
+        self.value(name).ok_or_else(|| (50014, format!("Parameter {name} can not be empty")))
+    }
+
+    fn number(&self, name: &str) -> Result<Option<u64>, (u32, String)> {
+        let Some(value) = self.value(name) else { return Ok(None) };
+        value.parse().map(Some).map_err(|_| (51000, format!("Parameter {name} error")))
+    }
+
+    fn symbol(&self, hub: &Hub) -> Result<usize, (u32, String)> {
+        let name = self.needed("instId")?;
+        hub.market.index(name).ok_or_else(|| (51001, "Instrument ID doesn't exist.".to_owned()))
+    }
+}
+
+impl Okex {
+    /// Answers a REST request.
+    pub(super) fn answer_request(&mut self, hub: &mut Hub, request: &Request) -> HttpReply {
+        let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
+        let query = Query(query);
+        let symbol = query.value("instId").unwrap_or_default();
+        let verdict = hub.judge_request(path, symbol, path == "/api/v5/market/books");
+        let mut reply = match verdict.status {
+            Some(429) => refusal(429, 50011, "Too Many Requests"),
+            Some(status) => refusal(status, 50001, "Service temporarily unavailable. Try again later"),
+            None => self.route(hub, request, path, &query),
+        };
+        reply.delay_ns = verdict.delay_ns;
+        reply
+    }
+
+    fn route(&mut self, hub: &mut Hub, request: &Request, path: &str, query: &Query<'_>) -> HttpReply {
+        let Some((route, handler)) = ROUTES.iter().find(|(route, _)| *route == path) else { return not_found(hub) };
+        if request.method != "GET" {
+            hub.counters.bad_requests += 1;
+            return refusal(405, 50115, "Invalid request method.");
+        }
+        if !self.requests.hit(route, hub.now_ns()) {
+            return too_many(hub);
+        }
+        match handler(hub, query) {
+            Ok(rows) => reply(200, format!("{{\"code\":\"0\",\"msg\":\"\",\"data\":[{rows}]}}")),
+            Err((code, message)) => {
+                hub.counters.bad_requests += 1;
+                refusal(200, code, &message)
+            }
+        }
+    }
+}
+
+/// 429 for too many requests, or connections.
+pub(super) fn too_many(hub: &mut Hub) -> HttpReply {
+    hub.counters.too_many += 1;
+    refusal(429, 50011, "Too Many Requests")
+}
+
+pub(super) fn not_found(hub: &mut Hub) -> HttpReply {
+    hub.counters.bad_requests += 1;
+    refusal(404, 404, "Not Found")
+}
+
+fn refusal(status: u16, code: u32, message: &str) -> HttpReply {
+    let mut body = format!("{{\"code\":\"{code}\",\"msg\":");
+    put_string(&mut body, message);
+    body.push_str(",\"data\":[]}");
+    reply(status, body)
+}
+
+fn reply(status: u16, body: String) -> HttpReply {
+    HttpReply { status, headers: vec![("Content-Type", "application/json".to_owned())], body, delay_ns: 0 }
+}
+
+/// Puts commas between rows.
+fn joined<T>(rows: impl Iterator<Item = T>, mut write: impl FnMut(&mut String, T)) -> String {
+    let mut out = String::new();
+    for (i, row) in rows.enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        write(&mut out, row);
+    }
+    out
+}
+
+fn time(hub: &mut Hub, _query: &Query<'_>) -> Answer {
+    Ok(format!("{{\"ts\":\"{}\"}}", hub.now_ns() / 1_000_000))
+}
+
+fn instruments(hub: &mut Hub, query: &Query<'_>) -> Answer {
+    let inst_type = inst_type(query)?;
+    if inst_type == "OPTION" && query.value("uly").or_else(|| query.value("instFamily")).is_none() {
+        return Err((50014, "Parameter uly can not be empty".to_owned()));
+    }
+    let only = query.value("instId").map(|_| query.symbol(hub)).transpose()?;
+    let rows = of_type(hub, inst_type).into_iter().filter(|index| only.is_none_or(|only| only == *index));
+    Ok(joined(rows, |out, index| frames::instrument_row(out, &hub.market, index)))
+}
+
+fn books(hub: &mut Hub, query: &Query<'_>) -> Answer {
+    let index = query.symbol(hub)?;
+    let depth = query.number("sz")?.unwrap_or(1).min(400) as usize;
+    let symbol = hub.market.symbol(index);
+    let mut out = String::from("{\"asks\":");
+    frames::put_levels(&mut out, symbol, hub.market.levels(index, Side::Ask).take(depth));
+    out.push_str(",\"bids\":");
+    frames::put_levels(&mut out, symbol, hub.market.levels(index, Side::Bid).take(depth));
+    out.push_str(&format!(",\"ts\":\"{}\"}}", hub.now_ns() / 1_000_000));
+    Ok(out)
+}
+
+fn ticker_rows(hub: &mut Hub, rows: impl Iterator<Item = usize>) -> String {
+    const DAY_MS: u64 = 86_400_000;
+    let now_ns = hub.now_ns();
+    joined(rows, |out, index| {
+        let stats = hub.market.stats(index, DAY_MS, now_ns);
+        frames::ticker_row(out, &hub.market, index, &stats, now_ns);
+    })
+}
+
+fn ticker(hub: &mut Hub, query: &Query<'_>) -> Answer {
+    let index = query.symbol(hub)?;
+    Ok(ticker_rows(hub, std::iter::once(index)))
+}
+
+fn tickers(hub: &mut Hub, query: &Query<'_>) -> Answer {
+    let rows = of_type(hub, inst_type(query)?);
+    Ok(ticker_rows(hub, rows.into_iter()))
+}
+
+fn inst_type<'a>(query: &'a Query<'_>) -> Result<&'a str, (u32, String)> {
+    let inst_type = query.needed("instType")?;
+    let known = frames::INST_TYPES.contains(&inst_type);
+    known.then_some(inst_type).ok_or((51000, "Parameter instType error".to_owned()))
+}
+
+/// Indices of the markets of a kind.
+fn of_type(hub: &Hub, inst_type: &str) -> Vec<usize> {
+    (0..hub.market.len()).filter(|index| frames::inst_type(hub.market.symbol(*index)) == inst_type).collect()
+}
+
+/// Newest first.
+fn trades(hub: &mut Hub, query: &Query<'_>) -> Answer {
+    let index = query.symbol(hub)?;
+    let limit = query.number("limit")?.unwrap_or(100).min(ROWS_MAX as u64) as usize;
+    let rows = hub.market.trades(index).iter().rev().take(limit);
+    Ok(joined(rows, |out, trade| frames::trade_row(out, hub.market.symbol(index), trade)))
+}
+
+/// Newest first; `after` asks for older ones, `before` for newer ones.
+fn candles(hub: &mut Hub, query: &Query<'_>) -> Answer {
+    let index = query.symbol(hub)?;
+    let bar = query.value("bar").unwrap_or("1m");
+    let span = span(bar).ok_or((51000, "Parameter bar error".to_owned()))?;
+    let limit = query.number("limit")?.unwrap_or(100).clamp(1, 300) as usize;
+    let (after, before) = (query.number("after")?, query.number("before")?.unwrap_or(0));
+    let now_ns = hub.now_ns();
+    hub.market.roll(index, span, now_ns);
+    let its = &SPANS[span];
+    let newest_ms = its.open_ms(now_ns / 1_000_000);
+    let from_ms = match after {
+        Some(after) if after <= newest_ms => its.previous_ms(its.next_ms(its.open_ms(after.saturating_sub(1)))),
+        _ => newest_ms,
+    };
+    // Nothing before the summer of 2017.
+    const FIRST_MS: u64 = 1_500_000_000_000;
+    let opens = std::iter::successors(Some(from_ms), |open_ms| Some(its.previous_ms(*open_ms)));
+    let opens = opens.take_while(|open_ms| *open_ms > before.max(FIRST_MS)).take(limit);
+    Ok(joined(opens, |out, open_ms| {
+        let candle = hub.market.candle_at(index, span, open_ms);
+        frames::candle_row(out, hub.market.symbol(index), &candle, open_ms < newest_ms);
+    }))
+}

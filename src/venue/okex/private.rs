@@ -1,0 +1,503 @@
+//! The private socket of OKX, and the entry of orders on it.
+//!
+//! One login opens the socket; each channel is subscribed by a message of its own, so that a refusal names it. Fills have
+//! no channel that everybody may have: they stand in the rows of `orders`. Orders name the market by its number.
+
+use super::fetch::accepted;
+use super::rest::refused;
+use super::{OKCOIN, OKEX, quoted_id, rows};
+use crate::credentials::{Credentials, Secret};
+use crate::decimal::{self, Fixed};
+use crate::error::{Error, ErrorKind};
+use crate::json::{DocParser, JsonError, Node};
+use crate::market::{Market, MarketKind};
+use crate::model::{Id, Order, OrderKind, TimeInForce};
+use crate::venue::shared::cut;
+use crate::venue::sign::HmacSha256;
+use crate::venue::trading::{
+    Ability, Context, Fetch, Fetched, Members, OrderAct, OrderRow, PrivateRow, PrivateRows, SignedRequest, Trading,
+    TradingProfile, Way,
+};
+use crate::venue::trading::{needs_credentials, unsupported};
+use crate::venue::{MessageLimit, Method, PrivateChannel, Profile, Reply};
+
+const GLOBAL: TradingProfile = TradingProfile {
+    ws_url: "wss://ws.okx.com:8443",
+    needs_token: false,
+    renew_token_s: 0,
+    needs_login: true,
+    native: &[PrivateChannel::Balance, PrivateChannel::Orders, PrivateChannel::MyTrades, PrivateChannel::Positions],
+    polled: &[(PrivateChannel::Transactions, 30_000), (PrivateChannel::Ledger, 30_000)],
+    fills_add_up: false,
+    fees_add_up: false,
+    asks_balance: false,
+    // For each user and family of instruments.
+    orders: MessageLimit { count: 60, window_ms: 2_000 },
+    cancels_per_message_max: 1,
+    my_trades_of_all: true,
+    open_orders_of_all: true,
+    abilities: {
+        use Ability::*;
+        &[
+            CreateOrder,
+            MarketOrder,
+            MarketOrderWithCost,
+            PostOnly,
+            ReduceOnly,
+            ImmediateOrCancel,
+            FillOrKill,
+            ClientOrderId,
+            EditOrder,
+            CancelOrder,
+            OrdersOnSocket,
+            FetchTime,
+            FetchStatus,
+            FetchMarkets,
+            FetchCurrencies,
+            FetchOrderBook,
+            FetchTicker,
+            FetchTickers,
+            FetchTrades,
+            FetchOhlcv,
+            FetchBalance,
+            FetchOrder,
+            FetchOpenOrders,
+            FetchClosedOrders,
+            FetchMyTrades,
+            FetchDeposits,
+            FetchWithdrawals,
+            FetchLedger,
+            FetchPositions,
+            FetchTradingFees,
+        ]
+    },
+    open: |credentials| OkexTrading::open(&OKEX, true, credentials),
+};
+
+/// The private half of OKX.
+pub(super) static TRADING: TradingProfile = GLOBAL;
+
+/// The private half of Okcoin: spot only, orders by REST.
+pub(super) static OKCOIN_TRADING: TradingProfile = TradingProfile {
+    ws_url: "wss://real.okcoin.com:8443",
+    native: &[PrivateChannel::Balance, PrivateChannel::Orders, PrivateChannel::MyTrades],
+    abilities: {
+        use Ability::*;
+        &[
+            CreateOrder,
+            MarketOrder,
+            MarketOrderWithCost,
+            PostOnly,
+            ImmediateOrCancel,
+            FillOrKill,
+            ClientOrderId,
+            EditOrder,
+            CancelOrder,
+            FetchTime,
+            FetchStatus,
+            FetchMarkets,
+            FetchCurrencies,
+            FetchOrderBook,
+            FetchTicker,
+            FetchTickers,
+            FetchTrades,
+            FetchOhlcv,
+            FetchBalance,
+            FetchOrder,
+            FetchOpenOrders,
+            FetchClosedOrders,
+            FetchMyTrades,
+            FetchDeposits,
+            FetchWithdrawals,
+            FetchLedger,
+            FetchTradingFees,
+        ]
+    },
+    open: |credentials| OkexTrading::open(&OKCOIN, false, credentials),
+    ..GLOBAL
+};
+
+/// The adapter of the private half.
+pub(super) struct OkexTrading {
+    pub(super) profile: &'static Profile,
+    /// Orders go over the socket.
+    on_socket: bool,
+    pub(super) keys: Option<Keys>,
+    pub(super) doc: DocParser,
+    /// What was subscribed on this connection: each channel once at most.
+    asked: Vec<Asked>,
+    /// The login was sent and not answered yet.
+    logging_in: bool,
+}
+
+/// What signs, and what goes with it. Without `Debug` on purpose.
+pub(super) struct Keys {
+    pub(super) hasher: HmacSha256,
+    pub(super) key: Secret,
+    pub(super) passphrase: Secret,
+}
+
+struct Asked {
+    channel: PrivateChannel,
+    /// The venue's name of what serves it.
+    name: &'static str,
+    /// The number of the message that subscribed it.
+    request: u64,
+}
+
+impl OkexTrading {
+    /// An adapter for `profile`, with orders over the socket or by REST.
+    pub(super) fn open(
+        profile: &'static Profile,
+        on_socket: bool,
+        credentials: Option<&Credentials>,
+    ) -> Result<Box<dyn Trading>, Error> {
+        let keys = credentials.map(Keys::new).transpose().map_err(|error| error.at(profile.id))?;
+        let doc = DocParser::default();
+        Ok(Box::new(OkexTrading { profile, on_socket, keys, doc, asked: Vec::new(), logging_in: false }))
+    }
+}
+
+impl Keys {
+    fn new(credentials: &Credentials) -> Result<Keys, Error> {
+        let Some(passphrase) = &credentials.passphrase else {
+            let text = "needs a passphrase beside key and secret: the one that was chosen for the key";
+            return Err(Error::new(ErrorKind::ArgumentsRequired, text));
+        };
+        // Both stand in headers.
+        for (name, text) in [("key", &credentials.key), ("passphrase", passphrase)] {
+            if text.reveal().bytes().any(|byte| !(b' '..=b'~').contains(&byte)) {
+                let text = format!("the {name} holds what is not printable ASCII: was it copied whole?");
+                return Err(Error::new(ErrorKind::AuthenticationError, text));
+            }
+        }
+        let hasher = HmacSha256::new(&credentials.secret)?;
+        Ok(Keys { hasher, key: credentials.key.clone(), passphrase: passphrase.clone() })
+    }
+}
+
+impl Trading for OkexTrading {
+    fn reset(&mut self) {
+        self.asked.clear();
+        self.logging_in = false;
+    }
+
+    fn socket_path(&self, _: &Context<'_>) -> String {
+        "/ws/v5/private".to_owned()
+    }
+
+    /// At most 32 letters and digits.
+    fn client_order_id(&self, number: u64) -> Id {
+        let digits: Id = Id::of_u64(number);
+        let mut text = [0; 22];
+        text[..2].copy_from_slice(b"wb");
+        let len = 2 + digits.as_str().len();
+        text[2..len].copy_from_slice(digits.as_str().as_bytes());
+        Id::new(&text[..len]).unwrap_or(digits)
+    }
+
+    /// `{"op":"login","args":[{"apiKey":"K","passphrase":"P","timestamp":"1704164645","sign":"S"}]}`
+    fn login(&mut self, cx: &Context<'_>, out: &mut Vec<u8>) {
+        let Some(keys) = &self.keys else { return };
+        let seconds = cx.now.0.div_euclid(1_000_000_000).to_string();
+        out.extend_from_slice(b"{\"op\":\"login\",\"args\":[{");
+        push_member("\"apiKey\":\"", keys.key.reveal(), out);
+        push_member(",\"passphrase\":\"", keys.passphrase.reveal(), out);
+        push_member(",\"timestamp\":\"", &seconds, out);
+        out.extend_from_slice(b",\"sign\":\"");
+        keys.hasher.base64(&[seconds.as_bytes(), b"GET/users/self/verify"], out);
+        out.extend_from_slice(b"\"}]}");
+        self.logging_in = true;
+    }
+
+    /// `{"id":"7","op":"subscribe","args":[{"channel":"orders","instType":"ANY"}]}`
+    fn subscribe(&mut self, channels: &[PrivateChannel], request: u64, _: &Context<'_>, out: &mut Vec<Vec<u8>>) {
+        let kinds = if self.profile.market_lists > 1 { r#","instType":"ANY""# } else { r#","instType":"SPOT""# };
+        let mut next = request;
+        for &channel in channels {
+            let (name, kinds) = match channel {
+                PrivateChannel::Balance => ("account", ""),
+                PrivateChannel::Orders | PrivateChannel::MyTrades => ("orders", kinds),
+                PrivateChannel::Positions => ("positions", kinds),
+                PrivateChannel::Transactions | PrivateChannel::Ledger => continue,
+            };
+            let written =
+                self.asked.iter().find(|asked| asked.name == name && (request..next).contains(&asked.request));
+            let number = written.map_or(next, |asked| asked.request);
+            if number == next {
+                let text = format!(r#"{{"id":"{number}","op":"subscribe","args":[{{"channel":"{name}"{kinds}}}]}}"#);
+                out.push(text.into_bytes());
+                next += 1;
+            }
+            self.asked.retain(|asked| asked.channel != channel);
+            self.asked.push(Asked { channel, name, request: number });
+        }
+    }
+
+    fn on_frame(&mut self, frame: &[u8], cx: &Context<'_>, out: &mut PrivateRows) -> Result<(), JsonError> {
+        if frame == b"pong" {
+            return Ok(());
+        }
+        let doc = self.doc.parse(frame)?;
+        let root = doc.root();
+        match (root.text("event"), root.text("op")) {
+            ("", "") => on_data(root, self.profile.id, cx, out),
+            ("", _) => {
+                if let Some(request) = number(root) {
+                    out.push(PrivateRow::Answer { request, outcome: accepted(root, self.profile.id) });
+                }
+            }
+            ("login", _) if root.text("code") == "0" => {
+                self.logging_in = false;
+                out.push(PrivateRow::LoggedIn);
+            }
+            ("subscribe", _) => {
+                let name = root.get("arg").map_or("", |arg| arg.text("channel"));
+                let served = self.asked.iter().filter(|asked| asked.name == name);
+                out.rows.extend(served.map(|asked| PrivateRow::Confirmed(asked.channel)));
+            }
+            // Too many connections have this channel; the youngest does not get it.
+            ("channel-conn-count-error", _) => {
+                let text = format!("too many connections of this account watch {}", cut(root.text("channel")));
+                let error = Error::new(ErrorKind::RateLimitExceeded, text).at(self.profile.id);
+                refuse(&self.asked, |asked| asked.name == root.text("channel"), &error, out);
+            }
+            ("error" | "login", _) => {
+                let (code, message) = (root.text("code"), root.text("msg"));
+                let error = refused(code, message, self.profile.id);
+                let named = message
+                    .split_once("channel:")
+                    .map_or("", |(_, rest)| rest.split(|c: char| c.is_whitespace() || c == ',').next().unwrap_or(""));
+                match number(root).or_else(|| quoted_id(message)) {
+                    Some(id) if self.asked.iter().any(|asked| asked.request == id) => {
+                        refuse(&self.asked, |asked| asked.request == id, &error, out);
+                    }
+                    Some(request) => out.push(PrivateRow::Answer { request, outcome: Err(error.of_order()) }),
+                    // Nothing else goes out before the login is answered.
+                    None if self.logging_in || error.kind() == ErrorKind::AuthenticationError => {
+                        self.logging_in = false;
+                        out.push(PrivateRow::LoginRefused(error));
+                    }
+                    None => refuse(&self.asked, |asked| asked.name == named, &error, out),
+                }
+            }
+            // The connection will be closed for an upgrade of the service, in a minute at most.
+            ("notice", _) if root.text("code") == "64008" => out.push(PrivateRow::Shutdown),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// `{"id":"1512","op":"order","args":[{"instIdCode":10459,"tdMode":"cash","side":"buy","ordType":"limit",
+    /// "px":"42000.5","sz":"0.01","clOrdId":"b15"}]}`, and what stands in `args` by REST, with the market's name.
+    fn order(
+        &mut self,
+        act: &OrderAct,
+        order: &Order,
+        request: u64,
+        cx: &Context<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<Way, Error> {
+        let at = |error: Error| error.at(self.profile.id);
+        if self.keys.is_none() {
+            return Err(at(needs_credentials()));
+        }
+        let market = order.market.ok_or_else(|| Error::new(ErrorKind::BadSymbol, "the order names no market"));
+        let market = market.and_then(|market| cx.market(market)).map_err(at)?;
+        let op = match act {
+            OrderAct::Create => "order",
+            OrderAct::Edit { .. } => "amend-order",
+            OrderAct::Cancel => "cancel-order",
+        };
+        if !self.on_socket {
+            let mut body = Vec::with_capacity(256);
+            push_order(act, order, market, None, &mut body).map_err(at)?;
+            return self
+                .signed(Method::Post, format!("/api/v5/trade/{op}"), body, cx)
+                .map(|it| Way::Rest(Box::new(it)));
+        }
+        out.extend_from_slice(b"{\"id\":\"");
+        push_u64(request, out);
+        out.extend_from_slice(b"\",\"op\":\"");
+        out.extend_from_slice(op.as_bytes());
+        out.extend_from_slice(b"\",\"args\":[");
+        push_order(act, order, market, market.numeric_id, out).map_err(at)?;
+        out.extend_from_slice(b"]}");
+        Ok(Way::Socket)
+    }
+
+    fn cancel_all(&mut self, _: Option<&Market>, _: u64, _: &Context<'_>, _: &mut Vec<u8>) -> Result<Way, Error> {
+        Err(unsupported("cannot cancel all orders at once; they are cancelled one by one").at(self.profile.id))
+    }
+
+    fn on_order_reply(&mut self, _: &OrderAct, reply: &Reply<'_>, _: &Context<'_>) -> Result<OrderRow, Error> {
+        self.read_order_reply(reply)
+    }
+
+    fn request(&mut self, fetch: &Fetch, cx: &Context<'_>) -> Result<SignedRequest, Error> {
+        self.ask(fetch, cx)
+    }
+
+    fn on_reply(&mut self, fetch: &Fetch, reply: &Reply<'_>, cx: &Context<'_>) -> Result<Fetched, Error> {
+        self.read(fetch, reply, cx)
+    }
+}
+
+/// `{"arg":{"channel":"orders","instType":"ANY","uid":"1"},"data":[{..}]}`
+fn on_data(root: Node<'_>, venue: &'static str, cx: &Context<'_>, out: &mut PrivateRows) {
+    let (Some(arg), Some(data)) = (root.get("arg"), root.get("data")) else { return };
+    let channel = arg.text("channel");
+    for row in data.iter() {
+        match channel {
+            "orders" => {
+                out.rows.extend(rows::order(row, venue, cx).map(PrivateRow::Order));
+                out.rows.extend(rows::my_trade(row, "fillFee", "fillFeeCcy", cx).map(PrivateRow::MyTrade));
+            }
+            "account" => {
+                let details = row.get("details").into_iter().flat_map(Node::iter);
+                out.rows.extend(details.filter_map(rows::balance).map(PrivateRow::Balance));
+            }
+            "positions" => out.rows.extend(rows::position(row, cx).map(PrivateRow::Position)),
+            _ => {}
+        }
+    }
+}
+
+fn refuse(asked: &[Asked], which: impl Fn(&Asked) -> bool, error: &Error, out: &mut PrivateRows) {
+    let refused = asked.iter().filter(|asked| which(asked));
+    out.rows.extend(refused.map(|asked| PrivateRow::ChannelRefused(asked.channel, error.clone())));
+}
+
+/// The number of our request.
+fn number(root: Node<'_>) -> Option<u64> {
+    root.get("id")?.u64().ok()
+}
+
+/// What an order operation says of its order.
+fn push_order(
+    act: &OrderAct,
+    order: &Order,
+    market: &Market,
+    code: Option<u64>,
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
+    match code {
+        Some(code) => {
+            out.extend_from_slice(b"{\"instIdCode\":");
+            push_u64(code, out);
+        }
+        None => push_member("{\"instId\":\"", &market.venue_symbol, out),
+    }
+    match act {
+        OrderAct::Create => push_new(order, market, out)?,
+        OrderAct::Edit { price: None, amount: None } => {
+            return Err(Error::new(ErrorKind::InvalidOrder, "a change needs a price or an amount"));
+        }
+        OrderAct::Edit { price, amount } => {
+            push_ids(order, out)?;
+            for (key, number) in [(",\"newSz\":\"", amount), (",\"newPx\":\"", price)] {
+                if let Some(number) = number {
+                    push_number(key, *number, out);
+                }
+            }
+        }
+        OrderAct::Cancel => push_ids(order, out)?,
+    }
+    out.push(b'}');
+    Ok(())
+}
+
+/// A new order: in cash on spot, else with the margin of the whole account.
+fn push_new(order: &Order, market: &Market, out: &mut Vec<u8>) -> Result<(), Error> {
+    let is_spot = market.kind == MarketKind::Spot;
+    let word = word(order, is_spot)?;
+    push_member(",\"tdMode\":\"", if is_spot { "cash" } else { "cross" }, out);
+    push_member(",\"side\":\"", order.side.as_str(), out);
+    push_member(",\"ordType\":\"", word, out);
+    if order.kind.has_price() {
+        let missing = || Error::new(ErrorKind::InvalidOrder, "a limit order needs a price");
+        push_number(",\"px\":\"", order.price.ok_or_else(missing)?, out);
+    }
+    match (order.amount, order.cost_ordered) {
+        (Some(amount), _) => push_number(",\"sz\":\"", amount, out),
+        (None, Some(cost)) if is_spot && word == "market" => push_number(",\"sz\":\"", cost, out),
+        (None, Some(_)) => {
+            return Err(unsupported("takes a cost in place of an amount for market orders on spot only"));
+        }
+        (None, None) => return Err(Error::new(ErrorKind::InvalidOrder, "the order has no amount")),
+    }
+    if is_spot && word == "market" {
+        // By itself the venue takes the size of a purchase for a cost.
+        push_member(",\"tgtCcy\":\"", if order.amount.is_some() { "base_ccy" } else { "quote_ccy" }, out);
+    }
+    if order.reduce_only {
+        if is_spot {
+            return Err(unsupported("has no reduce-only orders on spot"));
+        }
+        out.extend_from_slice(b",\"reduceOnly\":true");
+    }
+    let id = order.client_order_id;
+    if !id.is_none() {
+        if id.as_str().len() > 32 || !id.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            let text = "a client order id has to be made of at most 32 letters and digits";
+            return Err(Error::new(ErrorKind::InvalidOrder, text));
+        }
+        push_member(",\"clOrdId\":\"", id.as_str(), out);
+    }
+    Ok(())
+}
+
+/// The venue's word for kind, post-only and time in force.
+fn word(order: &Order, is_spot: bool) -> Result<&'static str, Error> {
+    use TimeInForce::{Fok, Gtc, Ioc};
+    Ok(match (order.kind, order.post_only, order.time_in_force) {
+        (OrderKind::Limit, true, None | Some(Gtc)) => "post_only",
+        (OrderKind::Limit, false, None | Some(Gtc)) => "limit",
+        (OrderKind::Limit, false, Some(Ioc)) => "ioc",
+        (OrderKind::Limit, false, Some(Fok)) => "fok",
+        (OrderKind::Market, false, Some(Ioc)) if !is_spot => "optimal_limit_ioc",
+        (OrderKind::Market, false, None | Some(Gtc | Ioc)) => "market",
+        (OrderKind::Limit | OrderKind::Market, true, _) => {
+            let text = "a post-only order is a limit order that stays until it is cancelled";
+            return Err(Error::new(ErrorKind::InvalidOrder, text));
+        }
+        (OrderKind::Limit | OrderKind::Market, _, Some(_)) => {
+            return Err(unsupported("has limit orders that are GTC, IOC or FOK, and market orders that are IOC"));
+        }
+        _ => return Err(unsupported("has orders with a trigger on another socket, which is not built here")),
+    })
+}
+
+/// The venue's id, or ours as long as that is not known.
+fn push_ids(order: &Order, out: &mut Vec<u8>) -> Result<(), Error> {
+    match (order.id.is_none(), order.client_order_id.is_none()) {
+        (false, _) => push_member(",\"ordId\":\"", order.id.as_str(), out),
+        (true, false) => push_member(",\"clOrdId\":\"", order.client_order_id.as_str(), out),
+        (true, true) => return Err(Error::new(ErrorKind::InvalidOrder, "the order has no id yet")),
+    }
+    Ok(())
+}
+
+/// `key` with all that stands before its value, then the number and the quote.
+fn push_number(key: &str, number: Fixed, out: &mut Vec<u8>) {
+    out.extend_from_slice(key.as_bytes());
+    decimal::push_text(number.mantissa(), number.scale(), out);
+    out.push(b'"');
+}
+
+/// The same with a text.
+fn push_member(key: &str, text: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(key.as_bytes());
+    for byte in text.bytes() {
+        if matches!(byte, b'"' | b'\\') {
+            out.push(b'\\');
+        }
+        out.push(byte);
+    }
+    out.push(b'"');
+}
+
+fn push_u64(number: u64, out: &mut Vec<u8>) {
+    let digits: Id = Id::of_u64(number);
+    out.extend_from_slice(digits.as_str().as_bytes());
+}
