@@ -36,6 +36,8 @@ pub struct TradingProfile {
     pub polled: &'static [(PrivateChannel, u32)],
     /// The venue pushes what was filled with each fill, and not how much was filled in all.
     pub fills_add_up: bool,
+    /// The venue tells the fee with each trade, and not with the order.
+    pub fees_add_up: bool,
     /// Balances of the stream are changes, or leave out what is bound: after each fill they are asked for by REST.
     pub asks_balance: bool,
     /// Order requests that one account may send.
@@ -511,6 +513,17 @@ pub trait Trading: Send {
     /// [`ErrorKind::NotSupported`] if the venue has none, [`ErrorKind::ArgumentsRequired`] for what is missing,
     /// [`ErrorKind::AuthenticationError`] if it needs credentials and there are none.
     fn request(&mut self, fetch: &Fetch, cx: &Context<'_>) -> Result<SignedRequest, Error>;
+
+    /// The request that follows when the answer to `fetch` was an empty list, where the venue keeps in two places what was
+    /// asked for: an order by our id among the open ones, and then among those that ended, say. Its answer is read as one
+    /// to `fetch`. `None` where the first answer is the last word.
+    ///
+    /// # Errors
+    /// As [`Trading::request`].
+    fn request_further(&mut self, fetch: &Fetch, cx: &Context<'_>) -> Option<Result<SignedRequest, Error>> {
+        let _ = (fetch, cx);
+        None
+    }
 
     /// Reads the answer to `fetch`.
     ///

@@ -127,6 +127,7 @@ const SHARED: TradingProfile = TradingProfile {
     // The list of withdrawals may be asked for ten times a minute.
     polled: &[(PrivateChannel::Transactions, 60_000)],
     fills_add_up: false,
+    fees_add_up: true,
     asks_balance: false,
     orders: MessageLimit { count: 50, window_ms: 10_000 },
     cancels_per_message_max: 1,

@@ -10,7 +10,7 @@ use crate::market::{Limits, MarketKind, Markets};
 use crate::model::{
     Balance, Code, Fee, Id, Liquidity, MarketId, MyTrade, OrderKind, OrderStatus, TakerSide, TimeInForce, VenueId,
 };
-use crate::venue::shared::each_damaged;
+use crate::venue::shared::damaged;
 use crate::venue::sign::HmacSha256;
 use crate::venue::{Context, OrderAct, OrderRow, PrivateChannel, PrivateRow, PrivateRows, SignedRequest, Trading};
 use rust_decimal::Decimal;
@@ -496,7 +496,7 @@ fn damaged_messages_do_no_harm() {
     let position =
         r#"{"subscriptionId":0,"event":{"e":"outboundAccountPosition","B":[{"a":"ETH","f":"1.5","l":"0.5"}]}}"#;
     let mut read = 0;
-    each_damaged(&[NEW, &answer, refusal, position], |frame| {
+    damaged(&[NEW, &answer, refusal, position], 20_000, |frame| {
         out.clear();
         let result = adapter.on_frame(frame, &cx(&markets), &mut out);
         read += usize::from(result.is_ok() && !out.rows.is_empty());
