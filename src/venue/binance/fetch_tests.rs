@@ -481,7 +481,7 @@ fn damaged_answers_do_no_harm() {
     let row = r#"[{"id":1,"price":"1","qty":"2","time":3,"coin":"X","amount":"4","status":6,"applyTime":"2019-10-12 11:12:02"}]"#;
     let book = r#"{"serverTime":1,"bids":[["1.5","2"]],"asks":[],"balances":[{"asset":"A","free":"1"}]}"#;
     let mut turn = 0;
-    damaged(&[row, book, r#"[[1,"2","3","4","5","6",7,"8",9]]"#], 20_000, |body| {
+    damaged(&[row, book, r#"[[1,"2","3","4","5","6",7,"8",9]]"#], 60_000, |body| {
         turn += 1;
         let reply = Reply { status: 200, body, weight_used: None, retry_after_s: None };
         let _ = adapter.on_reply(&all[turn % all.len()], &reply, &cx(&markets));

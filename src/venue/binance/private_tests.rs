@@ -496,7 +496,7 @@ fn damaged_messages_do_no_harm() {
     let position =
         r#"{"subscriptionId":0,"event":{"e":"outboundAccountPosition","B":[{"a":"ETH","f":"1.5","l":"0.5"}]}}"#;
     let mut read = 0;
-    damaged(&[NEW, &answer, refusal, position], 20_000, |frame| {
+    damaged(&[NEW, &answer, refusal, position], 80_000, |frame| {
         out.clear();
         let result = adapter.on_frame(frame, &cx(&markets), &mut out);
         read += usize::from(result.is_ok() && !out.rows.is_empty());
