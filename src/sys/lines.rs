@@ -71,6 +71,12 @@ impl Line {
         behind::<u128, N>(self, rows)
     }
 
+    /// Two lines as one.
+    #[inline(always)]
+    pub(crate) fn followed_by(self, after: Line) -> Line {
+        after.behind(std::iter::once([self]))
+    }
+
     /// The checksum of the text.
     #[inline(always)]
     pub(crate) fn crc(self) -> u32 {
