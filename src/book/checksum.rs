@@ -10,6 +10,7 @@
 use super::side::{BookSide, Entry, Side};
 use crate::decimal::{SCALE_MAX, Text};
 use crate::sys::lines::Line;
+use std::slice;
 
 /// Scales of prices and quantities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,12 +174,12 @@ impl State {
         let mut text = Line::EMPTY;
         // What is left of the longer side.
         if !more_bids.is_empty() {
-            text = text.behind(more_bids.iter().map(|level| [self.bids.line(level, rule)]));
+            text = text.behind(Rows { levels: more_bids.iter(), lines: &mut self.bids, rule });
         } else if !more_asks.is_empty() {
-            text = text.behind(more_asks.iter().map(|level| [self.asks.line(level, rule)]));
+            text = text.behind(Rows { levels: more_asks.iter(), lines: &mut self.asks, rule });
         }
-        let ranks = bids.iter().zip(asks);
-        text = text.behind(ranks.map(|(bid, ask)| [self.bids.line(bid, rule), self.asks.line(ask, rule)]));
+        let bids = Rows { levels: bids.iter(), lines: &mut self.bids, rule };
+        text = text.behind(Pairs { bids, asks: Rows { levels: asks.iter(), lines: &mut self.asks, rule } });
         self.end()?;
         // Each level ends with a colon, which the last one has not.
         Some(text.crc_without(b':'))
@@ -226,16 +227,25 @@ impl Lines {
         if place.level.key == level.key && place.level.qty == level.qty {
             return place.line;
         }
-        match print(rule, self.side, level) {
-            Some(line) => {
-                *place = Place { level: *level, line };
-                line
-            }
-            None => {
-                self.failed = true;
-                Line::EMPTY
-            }
+        self.print(level, usize::from(number as u8), rule)
+    }
+
+    /// Prints a level that is new or changed.
+    #[inline(never)]
+    fn print(&mut self, level: &Entry, place: usize, rule: Rule) -> Line {
+        let numbers = [self.side.price(level.key), level.qty];
+        let mut line = match rule {
+            Rule::Plain(Scales { price, qty }) => Line::of_decimals(numbers, [price, qty]),
+            Rule::Digits { held, printed } if held == printed => Line::of_digits(numbers),
+            _ => Line::EMPTY,
+        };
+        if line.is_empty() {
+            let plain = print_plainly(rule, self.side, numbers);
+            self.failed |= plain.is_none();
+            line = plain.unwrap_or(Line::EMPTY);
         }
+        self.places[place % PLACES] = Place { level: *level, line };
+        line
     }
 
     /// What all levels add, the best first.
@@ -248,7 +258,7 @@ impl Lines {
         {
             return self.whole_line;
         }
-        let whole = Line::EMPTY.behind(levels.iter().map(|level| [self.line(level, rule)]));
+        let whole = Line::EMPTY.behind(Rows { levels: levels.iter(), lines: self, rule });
         (self.whole, self.whole_line) = (all.copied().unwrap_or([NOTHING; KRAKEN_LEVELS]), whole);
         whole
     }
@@ -260,19 +270,40 @@ impl Default for Checksum {
     }
 }
 
-/// Prints a level. `None` if the rule has no text for it.
-#[inline(never)]
-fn print(rule: Rule, side: BookSide, level: &Entry) -> Option<Line> {
-    let numbers = [side.price(level.key), level.qty];
-    let fast = match rule {
-        Rule::Plain(Scales { price, qty }) => Line::of_decimals(numbers, [price, qty]),
-        Rule::Digits { held, printed } if held == printed => Line::of_digits(numbers),
-        _ => None,
-    };
-    fast.or_else(|| print_plainly(rule, side, numbers))
+/// The lines of levels, one after the other. Inlined wherever they are added up, which the compiler would not do by itself.
+struct Rows<'a> {
+    levels: slice::Iter<'a, Entry>,
+    lines: &'a mut Lines,
+    rule: Rule,
 }
 
-/// The same for any numbers, on any processor.
+impl Iterator for Rows<'_> {
+    type Item = [Line; 1];
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<[Line; 1]> {
+        let level = self.levels.next()?;
+        Some([self.lines.line(level, self.rule)])
+    }
+}
+
+/// Those of two sides by turns.
+struct Pairs<'a> {
+    bids: Rows<'a>,
+    asks: Rows<'a>,
+}
+
+impl Iterator for Pairs<'_> {
+    type Item = [Line; 2];
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<[Line; 2]> {
+        let ([bid], [ask]) = (self.bids.next()?, self.asks.next()?);
+        Some([bid, ask])
+    }
+}
+
+/// Prints any level, on any processor. `None` if the rule has no text for it.
 #[inline(never)]
 fn print_plainly(rule: Rule, side: BookSide, [price, qty]: [i64; 2]) -> Option<Line> {
     let mut out = [0; LINE_LEN_MAX];

@@ -34,30 +34,36 @@ impl Line {
         Line { remainder: u64::from(!hasher.finalize()) << 32, len: text.len() }
     }
 
-    /// `price:qty:` in plain decimals without needless zeros. `None` for numbers below zero or of many digits, and where
-    /// the processor cannot do it.
+    /// `price:qty:` in plain decimals without needless zeros. [`Line::EMPTY`] for numbers below zero or of many digits, and
+    /// where the processor cannot do it.
     #[inline(always)]
-    pub(crate) fn of_decimals(numbers: [i64; 2], scales: [u8; 2]) -> Option<Line> {
+    pub(crate) fn of_decimals(numbers: [i64; 2], scales: [u8; 2]) -> Line {
         #[cfg(target_arch = "x86_64")]
         if available() {
             // SAFETY: the processor has what the function is compiled for.
-            return unsafe { avx2::decimals(numbers, scales) };
+            return unsafe { avx2::decimals(numbers[0], numbers[1], scales) };
         }
         let _ = (numbers, scales);
-        None
+        Line::EMPTY
     }
 
-    /// The digits of both numbers without leading zeros. `None` for numbers that are not above zero or have many digits,
-    /// and where the processor cannot do it.
+    /// The digits of both numbers without leading zeros. [`Line::EMPTY`] for numbers that are not above zero or have many
+    /// digits, and where the processor cannot do it.
     #[inline(always)]
-    pub(crate) fn of_digits(numbers: [i64; 2]) -> Option<Line> {
+    pub(crate) fn of_digits(numbers: [i64; 2]) -> Line {
         #[cfg(target_arch = "x86_64")]
         if available() {
             // SAFETY: as above.
-            return unsafe { avx2::digits(numbers) };
+            return unsafe { avx2::digits(numbers[0], numbers[1]) };
         }
         let _ = numbers;
-        None
+        Line::EMPTY
+    }
+
+    /// Whether there is no text.
+    #[inline(always)]
+    pub(crate) fn is_empty(self) -> bool {
+        self.len == 0
     }
 
     /// This line behind others: rows of them, of which the last comes first.
@@ -288,12 +294,12 @@ mod avx2 {
     use super::{Line, ORIGIN, POWERS, Product, X_63};
     use std::arch::x86_64::{
         __m128i, __m256i, _mm_and_si128, _mm_clmulepi64_si128, _mm_cvtsi64_si128, _mm_cvtsi128_si64, _mm_insert_epi64,
-        _mm_loadu_si128, _mm_set_epi32, _mm_setzero_si128, _mm_srli_si128, _mm_xor_si128, _mm256_add_epi8,
+        _mm_loadu_si128, _mm_or_si128, _mm_set_epi32, _mm_setzero_si128, _mm_srli_si128, _mm_xor_si128,
         _mm256_and_si256, _mm256_castsi128_si256, _mm256_castsi256_si128, _mm256_cmpeq_epi8, _mm256_cvtepu32_epi64,
         _mm256_extracti128_si256, _mm256_inserti128_si256, _mm256_movemask_epi8, _mm256_mul_epu32, _mm256_mulhi_epu16,
-        _mm256_mullo_epi16, _mm256_or_si256, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi64x,
-        _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_slli_epi16, _mm256_slli_epi32, _mm256_slli_epi64,
-        _mm256_srli_epi16, _mm256_srli_epi64, _mm256_sub_epi16, _mm256_sub_epi64,
+        _mm256_mullo_epi16, _mm256_or_si256, _mm256_set_epi64x, _mm256_set1_epi8, _mm256_set1_epi16,
+        _mm256_set1_epi64x, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_slli_epi16, _mm256_slli_epi32,
+        _mm256_slli_epi64, _mm256_srli_epi16, _mm256_srli_epi64, _mm256_sub_epi16, _mm256_sub_epi64,
     };
 
     /// The most digits of a number.
@@ -379,62 +385,67 @@ mod avx2 {
 
     /// See [`Line::of_decimals`].
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,pclmulqdq")]
-    pub(super) fn decimals(numbers: [i64; 2], scales: [u8; 2]) -> Option<Line> {
-        let [price, qty] = numbers.map(i64::cast_unsigned);
-        let [price_scale, qty_scale] = scales.map(u32::from);
-        if price >= NUMBER_END || qty >= NUMBER_END || price_scale.max(qty_scale) >= NUMBER as u32 {
-            return None;
+    pub(super) fn decimals(price: i64, qty: i64, scales: [u8; 2]) -> Line {
+        let [price, qty] = [price, qty].map(i64::cast_unsigned);
+        let [price_scale, qty_scale] = scales.map(usize::from);
+        // The first of sixteen digits makes room for the point.
+        if price.max(qty) >= NUMBER_END / 10 || price_scale.max(qty_scale) >= NUMBER - 1 {
+            return Line::EMPTY;
         }
         let digits = sixteen_digits([price, qty]);
         let zeros = _mm256_movemask_epi8(_mm256_cmpeq_epi8(digits, _mm256_setzero_si256())).cast_unsigned();
         // The digit before the point is there in any case.
-        let kept = !zeros | 1 << 15 >> price_scale | 1 << 31 >> qty_scale;
-        let price = Shape::of(kept & 0xffff, price_scale);
-        let qty = Shape::of(kept >> 16, qty_scale);
-        if price.len.max(qty.len) >= NUMBER as u32 {
-            return None;
+        let points = [1_u32 << 15 >> price_scale, 1_u32 << 15 >> qty_scale];
+        let (price_first, price_len) = first_and_len(!zeros & 0xffff | points[0], points[0]);
+        let (qty_first, qty_len) = first_and_len(!zeros >> 16 | points[1], points[1]);
+        if price_len.max(qty_len) >= NUMBER {
+            return Line::EMPTY;
         }
-        // SAFETY: `first` is below 16, the digits before a point are one to 16, and so is the length.
-        let (moved, skipped, chars, text, colon) = unsafe {
-            let window = |table: &[u8; 48], at: u32, second: u32| {
-                let from = |at: u32| _mm_loadu_si128(table.as_ptr().add(at as usize).cast::<__m128i>());
-                halves(from(at), from(second))
-            };
-            (
-                window(&COUNT, price.first, qty.first),
-                window(&SKIP, 16 - price.integer_len, 16 - qty.integer_len),
-                window(&CHARS, 16 - price.integer_len, 16 - qty.integer_len),
-                window(&BEFORE, 16 - price.len, 16 - qty.len),
-                window(&COLON, 16 - price.len, 16 - qty.len),
-            )
-        };
-        let digits = _mm256_shuffle_epi8(digits, _mm256_add_epi8(moved, skipped));
-        let chars = _mm256_and_si256(_mm256_or_si256(digits, chars), text);
-        let chars = _mm256_or_si256(chars, colon);
-        let (price_len, qty_len) = (price.len as usize + 1, qty.len as usize + 1);
-        // The bytes behind each text are zeros, which count: these powers are by so much lower.
-        Some(of_parts(chars, [price_len + qty_len + ORIGIN - 12, qty_len + ORIGIN - 12], price_len + qty_len))
+        let row = |scale: usize, first: usize| from_table(&ORIGINS[scale % NUMBER][first % NUMBER]);
+        // SAFETY: both lengths are below 16, so 16 bytes follow on each place in the table.
+        let end = |len: usize| unsafe { _mm_loadu_si128(END.as_ptr().add(NUMBER - len).cast::<__m128i>()) };
+        let origins = halves(
+            _mm_or_si128(row(price_scale, price_first), end(price_len)),
+            _mm_or_si128(row(qty_scale, qty_first), end(qty_len)),
+        );
+        let chars = _mm256_set_epi64x(
+            0x3030_3030_3030_3030,
+            0x3030_3030_3030_302e,
+            0x3030_3030_3030_3030,
+            0x3030_3030_3030_302e,
+        );
+        let text = _mm256_shuffle_epi8(_mm256_or_si256(digits, chars), origins);
+        // Zeros behind the texts count, so the powers are lower by the sixteen bytes. Both colons come from a table.
+        let both = price_len + qty_len + 2;
+        let line = of_parts(text, [both + ORIGIN - 12, qty_len + 1 + ORIGIN - 12], both);
+        Line { remainder: line.remainder ^ COLONS[qty_len], len: both }
+    }
+
+    /// The first digit that is kept, and the length of the text with its point, if there is one.
+    #[inline(always)]
+    fn first_and_len(kept: u32, point: u32) -> (usize, usize) {
+        let first = kept.trailing_zeros();
+        let len = 32 - kept.leading_zeros() - first + u32::from(kept >= point * 2);
+        (first as usize, len as usize)
     }
 
     /// See [`Line::of_digits`].
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,pclmulqdq")]
-    pub(super) fn digits(numbers: [i64; 2]) -> Option<Line> {
-        let [price, qty] = numbers.map(i64::cast_unsigned);
-        if price.wrapping_sub(1) >= NUMBER_END - 1 || qty.wrapping_sub(1) >= NUMBER_END - 1 {
-            return None;
+    pub(super) fn digits(price: i64, qty: i64) -> Line {
+        let [price, qty] = [price, qty].map(i64::cast_unsigned);
+        if price.wrapping_sub(1).max(qty.wrapping_sub(1)) >= NUMBER_END - 1 {
+            return Line::EMPTY;
         }
         let digits = sixteen_digits([price, qty]);
         let zeros = _mm256_movemask_epi8(_mm256_cmpeq_epi8(digits, _mm256_setzero_si256())).cast_unsigned();
-        let (price_len, qty_len) =
-            (16 - (!zeros).trailing_zeros() as usize, 16 - (!zeros >> 16).trailing_zeros() as usize);
-        // SAFETY: neither number is zero, so the lengths are 1 to 16.
-        let text = unsafe {
-            let behind = |len: usize| _mm_loadu_si128(BEHIND.as_ptr().add(len).cast::<__m128i>());
-            halves(behind(price_len), behind(qty_len))
-        };
+        let len = |kept: u32| NUMBER - kept.trailing_zeros() as usize % NUMBER;
+        let (price_len, qty_len) = (len(!zeros), len(!zeros >> 16));
+        // SAFETY: the lengths are 1 to 16, so 16 bytes follow on each place in the table.
+        let text = |len: usize| unsafe { _mm_loadu_si128(TEXT.as_ptr().add(len).cast::<__m128i>()) };
+        let chars = _mm256_or_si256(digits, _mm256_set1_epi8(b'0'.cast_signed()));
         // Zeros before a text add nothing.
-        let chars = _mm256_and_si256(_mm256_or_si256(digits, _mm256_set1_epi8(b'0'.cast_signed())), text);
-        Some(of_parts(chars, [qty_len + ORIGIN + 4, ORIGIN + 4], price_len + qty_len))
+        let chars = _mm256_and_si256(chars, halves(text(price_len), text(qty_len)));
+        of_parts(chars, [qty_len + ORIGIN + 4, ORIGIN + 4], price_len + qty_len)
     }
 
     /// The line of two texts of sixteen bytes. The powers are those of the second halves of both.
@@ -444,31 +455,15 @@ mod avx2 {
         let parts = [_mm256_castsi256_si128(chars), _mm256_extracti128_si256::<1>(chars)];
         let mut sum = _mm_setzero_si128();
         for (part, power) in parts.into_iter().zip(powers) {
-            let (first, second) = (POWERS[power + 8], POWERS[power]);
-            let (first, second) = (_mm_cvtsi64_si128(first.cast_signed()), _mm_cvtsi64_si128(second.cast_signed()));
+            // SAFETY: `power` is below 64, and the table longer. Two powers are read, of which the second is not used.
+            let (first, second) = unsafe {
+                let power = POWERS.as_ptr().add(power);
+                (_mm_loadu_si128(power.add(8).cast()), _mm_loadu_si128(power.cast()))
+            };
             sum = _mm_xor_si128(sum, _mm_clmulepi64_si128::<0x00>(part, first));
             sum = _mm_xor_si128(sum, _mm_clmulepi64_si128::<0x01>(part, second));
         }
         Line { remainder: Wide(sum).folded(), len }
-    }
-
-    /// Which of sixteen digits are printed.
-    struct Shape {
-        /// The first one.
-        first: u32,
-        integer_len: u32,
-        /// Of the text, point included.
-        len: u32,
-    }
-
-    impl Shape {
-        #[inline(always)]
-        fn of(kept: u32, scale: u32) -> Shape {
-            let (first, last) = (kept.trailing_zeros(), 31 - kept.leading_zeros());
-            let integer_len = 16 - scale - first;
-            let len = last + 1 - first;
-            Shape { first, integer_len, len: len + u32::from(len > integer_len) }
-        }
     }
 
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,pclmulqdq")]
@@ -477,33 +472,69 @@ mod avx2 {
         _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(low), high)
     }
 
-    /// A table of which any sixteen bytes that follow each other are used: so many of `before`, one, and then of `after`.
-    const fn window(before: u8, one: u8, after: u8) -> [u8; 48] {
-        let mut table = [before; 48];
+    #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,pclmulqdq")]
+    #[inline]
+    fn from_table(bytes: &[u8; 16]) -> __m128i {
+        // SAFETY: sixteen bytes are read of sixteen.
+        unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
+    }
+
+    /// For each scale and each first digit: where characters come from. The one before the fraction is the point, which is
+    /// the first of the sixteen.
+    static ORIGINS: [[[u8; 16]; NUMBER]; NUMBER] = {
+        let mut table = [[[0; 16]; NUMBER]; NUMBER];
+        let mut at = 0;
+        while at < NUMBER * NUMBER * 16 {
+            let (scale, first, place) = (at / NUMBER / 16, at / 16 % NUMBER, at % 16);
+            let integer_len = (NUMBER - scale).saturating_sub(first);
+            table[scale][first][place] = if place < integer_len {
+                (place + first) as u8 & 15
+            } else if place == integer_len {
+                0
+            } else {
+                (place + first - 1) as u8 & 15
+            };
+            at += 1;
+        }
+        table
+    };
+
+    /// Sixteen zeros, and then what makes a zero of every character.
+    static END: [u8; 32] = half(0x80);
+    /// Of these, so many bytes are text as the place tells where reading begins.
+    static TEXT: [u8; 32] = half(0xff);
+
+    const fn half(byte: u8) -> [u8; 32] {
+        let mut table = [0; 32];
         let mut at = 16;
-        while at < 48 {
-            table[at] = if at == 16 { one } else { after };
+        while at < 32 {
+            table[at] = byte;
             at += 1;
         }
         table
     }
 
-    /// Where characters come from: the digits in their order,
-    static COUNT: [u8; 48] = {
-        let mut table = [0; 48];
-        let mut at = 0;
-        while at < 48 {
-            table[at] = at as u8;
-            at += 1;
+    /// For each length of a quantity what the colons before and behind it add.
+    static COLONS: [u64; NUMBER] = {
+        let mut table = [0; NUMBER];
+        let (mut power, mut n) = ((b':' as u64), 0);
+        while n < 8 {
+            power = super::times_x(power);
+            n += 1;
+        }
+        let behind = power;
+        let mut len = 0;
+        while len < NUMBER {
+            n = 0;
+            while n < 8 {
+                power = super::times_x(power);
+                n += 1;
+            }
+            table[len] = (behind ^ power) << 32;
+            len += 1;
         }
         table
     };
-    /// none at the point, and behind it one digit less than there are characters.
-    static SKIP: [u8; 48] = window(0, 0x80, 0xff);
-    static CHARS: [u8; 48] = window(b'0', b'.', b'0');
-    static BEFORE: [u8; 48] = window(0xff, 0, 0);
-    static BEHIND: [u8; 48] = window(0, 0xff, 0xff);
-    static COLON: [u8; 48] = window(0, b':', 0);
 }
 
 #[cfg(test)]
@@ -537,10 +568,18 @@ mod tests {
         }
     }
 
+    fn decimals(numbers: [i64; 2], scales: [u8; 2]) -> Option<Line> {
+        Some(Line::of_decimals(numbers, scales)).filter(|line| !line.is_empty())
+    }
+
+    fn digits(numbers: [i64; 2]) -> Option<Line> {
+        Some(Line::of_digits(numbers)).filter(|line| !line.is_empty())
+    }
+
     #[test]
     fn numbers_of_the_capture() {
-        let decimals = |numbers, scales| Line::of_decimals(numbers, scales).map(Line::crc);
-        let digits = |numbers| Line::of_digits(numbers).map(Line::crc);
+        let decimals = |numbers, scales| decimals(numbers, scales).map(Line::crc);
+        let digits = |numbers| digits(numbers).map(Line::crc);
         let hash = |text: &str| available().then(|| crc32fast::hash(text.as_bytes()));
         assert_eq!(decimals([302_493, 6_523_858], [1, 8]), hash("30249.3:0.06523858:"));
         assert_eq!(decimals([302_490, 100_000_000], [1, 8]), hash("30249:1:"));
@@ -576,19 +615,19 @@ mod tests {
 
         #[test]
         fn numbers_are_those_of_the_plain_way(numbers in [number(), number()], scales in [0..18_u8, 0..18_u8]) {
-            let decimals = [0, 1].map(|at| plain(numbers[at], scales[at]));
-            match Line::of_decimals(numbers, scales) {
+            let texts = [0, 1].map(|at| plain(numbers[at], scales[at]));
+            match decimals(numbers, scales) {
                 Some(line) => {
-                    let text = decimals.join(":") + ":";
+                    let text = texts.join(":") + ":";
                     prop_assert_eq!(line.len, text.len());
                     prop_assert_eq!(line.crc(), crc32fast::hash(text.as_bytes()), "{}", text);
                 }
                 None => prop_assert!(
-                    !available() || numbers.iter().any(|n| *n >= 10_000_000_000_000_000) || scales.iter().any(|s| *s > 15)
-                        || decimals.iter().any(|text| text.len() > 15)
+                    !available() || numbers.iter().any(|n| *n >= 1_000_000_000_000_000) || scales.iter().any(|s| *s > 14)
+                        || texts.iter().any(|text| text.len() > 15)
                 ),
             }
-            match Line::of_digits(numbers) {
+            match digits(numbers) {
                 Some(line) => {
                     let text = numbers.map(|n| n.to_string()).concat();
                     prop_assert_eq!(line.len, text.len());
