@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod doctor;
 pub(crate) mod lanes;
+pub(crate) mod lines;
 pub(crate) mod pairs;
 pub mod socket;
 pub mod thread;
