@@ -255,6 +255,12 @@ impl Book {
         }
     }
 
+    /// The addresses at which the levels of both sides end, the best being the last.
+    #[inline]
+    pub(crate) fn ends(&self) -> [usize; 2] {
+        [self.bids.end(), self.asks.end()]
+    }
+
     pub(crate) fn reject_levels(&mut self, count: u32) {
         self.levels_rejected += u64::from(count);
     }

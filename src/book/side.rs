@@ -7,6 +7,7 @@
 //! What a side does not know it does not show. A snapshot that the venue cut, or a level that had no room, leaves an
 //! *edge*: levels at or better than it are all known, those beyond may be missing. [`Side::levels`] ends there.
 
+use std::hint::select_unpredictable;
 use std::{error::Error, fmt};
 
 /// How many levels from the best one are searched first. A power of two.
@@ -43,18 +44,15 @@ impl BookSide {
     /// negative and is refused on both sides alike.
     #[inline]
     fn key(self, price: i64) -> Option<i64> {
-        if price == i64::MIN {
-            return None;
-        }
-        Some(self.price(price))
+        Some(self.price(price)).filter(|key| *key != i64::MIN)
     }
 
-    /// The price of a key.
-    #[inline]
+    /// The price of a key, and the other way round; `i64::MIN` stays what it is.
+    #[inline(always)]
     pub(super) fn price(self, key: i64) -> i64 {
         match self {
             BookSide::Bid => key,
-            BookSide::Ask => key.saturating_neg(),
+            BookSide::Ask => key.wrapping_neg(),
         }
     }
 }
@@ -134,23 +132,17 @@ impl Side {
     #[inline]
     pub fn set(&mut self, price: i64, qty: i64) -> Change {
         debug_assert!(qty >= 0, "negative quantity {qty}");
-        let Some(key) = self.side.key(price) else { return Change::Rejected };
-        match self.search(key) {
-            Ok(index) if qty > 0 => {
-                self.entries[index].qty = qty;
-                Change::Updated
-            }
-            Ok(index) => {
-                self.entries.remove(index);
-                Change::Removed
-            }
-            Err(_) if qty <= 0 => Change::Absent,
-            Err(index) if self.entries.len() < self.levels_max => {
-                self.entries.insert(index, Entry { key, qty });
-                Change::Inserted
-            }
-            Err(index) => self.insert_into_full(index, Entry { key, qty }),
+        let key = self.side.price(price);
+        // Nearly all changes give a level near the best one another quantity. No level has the key that is refused.
+        if qty > 0
+            && let Some(near) = self.entries.last_chunk_mut()
+            && let Some(entry) = last_up_to(near, key)
+            && entry.key == key
+        {
+            entry.qty = qty;
+            return Change::Updated;
         }
+        self.set_any(Entry { key, qty })
     }
 
     /// Replaces everything by a snapshot, in whatever order it comes; best first is the fast case. A price that comes
@@ -285,26 +277,46 @@ impl Side {
         Some(self.entries[index].qty)
     }
 
-    /// Where a key is, or where it would have to be inserted.
+    /// The address at which the levels end.
     #[inline]
+    pub(super) fn end(&self) -> usize {
+        self.entries.as_ptr_range().end.addr()
+    }
+
+    /// Where a key is, or where it would have to be inserted.
     fn search(&self, key: i64) -> Result<usize, usize> {
-        // Most changes happen near the best level. Halving there takes always the same steps, without a branch that could
-        // be mispredicted, and the compiler sees that no index is out of bounds.
-        if let Some(near) = self.entries.last_chunk::<NEAR>()
-            && near[0].key <= key
-        {
-            let mut at = 0;
-            let mut half = NEAR / 2;
-            while half > 0 {
-                if near[(at + half) % NEAR].key <= key {
-                    at += half;
-                }
-                half /= 2;
-            }
-            let index = self.entries.len() - NEAR + at;
-            return if near[at % NEAR].key == key { Ok(index) } else { Err(index + 1) };
+        let (far, near) = self.entries.split_at(self.entries.len().saturating_sub(NEAR));
+        if near.first().is_none_or(|worst| key < worst.key) {
+            return far.binary_search_by_key(&key, |entry| entry.key);
         }
-        self.entries.binary_search_by_key(&key, |entry| entry.key)
+        match near.binary_search_by_key(&key, |entry| entry.key) {
+            Ok(index) => Ok(far.len() + index),
+            Err(index) => Err(far.len() + index),
+        }
+    }
+
+    /// [`Side::set`], whatever there is to do.
+    #[inline(never)]
+    fn set_any(&mut self, entry: Entry) -> Change {
+        if entry.key == i64::MIN {
+            return Change::Rejected;
+        }
+        match self.search(entry.key) {
+            Ok(index) if entry.qty > 0 => {
+                self.entries[index].qty = entry.qty;
+                Change::Updated
+            }
+            Ok(index) => {
+                self.entries.remove(index);
+                Change::Removed
+            }
+            Err(_) if entry.qty <= 0 => Change::Absent,
+            Err(index) if self.entries.len() < self.levels_max => {
+                self.entries.insert(index, entry);
+                Change::Inserted
+            }
+            Err(index) => self.insert_into_full(index, entry),
+        }
     }
 
     #[inline(never)]
@@ -352,6 +364,27 @@ impl Side {
     fn level(&self, entry: &Entry) -> Level {
         Level { price: self.side.price(entry.key), qty: entry.qty }
     }
+}
+
+/// The last of these entries with this key or a lesser one; the first one if there is none. Halving takes always the
+/// same steps, without a branch that could be mispredicted.
+#[inline(always)]
+fn last_up_to(near: &mut [Entry; NEAR], key: i64) -> Option<&mut Entry> {
+    let near: &mut [Entry; 32] = half(near, key)?;
+    let near: &mut [Entry; 16] = half(near, key)?;
+    let near: &mut [Entry; 8] = half(near, key)?;
+    let near: &mut [Entry; 4] = half(near, key)?;
+    let near: &mut [Entry; 2] = half(near, key)?;
+    let [entry]: &mut [Entry; 1] = half(near, key)?;
+    Some(entry)
+}
+
+/// The half in which the last entry is that has this key or a lesser one. There always is one: the compiler knows.
+#[inline(always)]
+fn half<const ALL: usize, const HALF: usize>(all: &mut [Entry; ALL], key: i64) -> Option<&mut [Entry; HALF]> {
+    let (worse, better) = all.split_at_mut_checked(HALF)?;
+    let (worse, better) = (worse.first_chunk_mut()?, better.first_chunk_mut()?);
+    Some(select_unpredictable(better[0].key <= key, better, worse))
 }
 
 /// Levels of a [`Side`], best first.

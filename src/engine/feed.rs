@@ -12,7 +12,7 @@ use crate::model::{
     BidAsk, Candle, Cause, Event, FeedId, FeedState, MarketId, Mono, Notice, Ring, Stamp, Status, Ticker, Trade,
     Update, VenueId, Wall,
 };
-use crate::venue::{Act, BookKind, Channel, Decoded, Item, Route};
+use crate::venue::{Act, BookKind, Channel, Decoded, Footprint, Item, Route};
 
 use super::core::{LinkId, RequestId, Sink};
 
@@ -192,6 +192,17 @@ impl Feeds {
     #[inline]
     pub(crate) fn at_mut(&mut self, slot: u32) -> Option<&mut Feed> {
         self.slots.get_mut(slot as usize)?.feed.as_deref_mut()
+    }
+
+    /// Where the things lie that a message of this feed needs.
+    #[inline]
+    pub(crate) fn footprint(&self, slot: u32) -> Footprint {
+        let Some(feed) = self.at(slot) else { return Footprint::default() };
+        let (book, ends) = match &feed.data {
+            Data::Book(inner) => (std::ptr::from_ref(&**inner).addr(), inner.book.ends()),
+            _ => (0, [0; 2]),
+        };
+        Footprint { feed: std::ptr::from_ref(feed).addr(), book, ends }
     }
 
     pub(crate) fn book_mut(&mut self, slot: u32) -> Option<(&mut BookFeed, FeedId)> {

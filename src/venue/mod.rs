@@ -18,6 +18,7 @@ pub use decoded::{BookKind, DecodeError, Decoded, Item, Span};
 pub use kraken::KRAKEN;
 pub use okex::OKEX;
 pub use profile::{MessageLimit, PingRule, Profile, RestLimit};
+pub(crate) use routes::Footprint;
 pub use routes::{Route, RouteId, Routes};
 
 use crate::error::{Error, ErrorKind};

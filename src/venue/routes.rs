@@ -6,6 +6,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use super::Channel;
 use crate::json::Cursor;
 use crate::model::MarketId;
+use crate::sys::ahead::{LINE, fetch_ahead};
 
 /// A route within the table of one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,6 +29,29 @@ pub struct Route {
     pub levels_max: u32,
 }
 
+/// Where in memory the things lay that the last message of a route needed, for the next one: addresses, used for nothing
+/// but to fetch them ahead, so it does no harm if something else lies there by now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Footprint {
+    /// The feed.
+    pub(crate) feed: usize,
+    /// Its book.
+    pub(crate) book: usize,
+    /// Where the levels of each side end, the best being the last.
+    pub(crate) ends: [usize; 2],
+}
+
+impl Footprint {
+    #[inline]
+    fn fetch(&self) {
+        fetch_ahead(self.feed, 5);
+        fetch_ahead(self.book, 8);
+        for end in self.ends {
+            fetch_ahead(end.wrapping_sub(16 * LINE), 16);
+        }
+    }
+}
+
 /// The topics of one connection.
 ///
 /// Looked up once per message, by the text in the message: a hash of a few bytes and one compare.
@@ -35,6 +59,8 @@ pub struct Route {
 pub struct Routes {
     by_topic: HashMap<Box<[u8]>, RouteId, BuildHasherDefault<TopicHasher>>,
     rows: Vec<Option<Route>>,
+    /// By row, those at the end may be missing.
+    footprints: Vec<Footprint>,
     /// Those topics once more that are made of two short names.
     by_words: Words,
 }
@@ -88,7 +114,20 @@ impl Routes {
     #[inline]
     pub fn find(&self, topic: &[u8]) -> Option<(RouteId, &Route)> {
         let id = *self.by_topic.get(topic)?;
+        if let Some(footprint) = self.footprints.get(id.0 as usize) {
+            footprint.fetch();
+        }
         Some((id, self.rows[id.0 as usize].as_ref()?))
+    }
+
+    /// Says what a message of this route needed, so that it is fetched when the next one is recognised.
+    #[inline]
+    pub(crate) fn set_footprint(&mut self, id: RouteId, footprint: Footprint) {
+        if let Some(place) = self.footprints.get_mut(id.0 as usize) {
+            *place = footprint;
+        } else if self.rows.get(id.0 as usize).is_some() {
+            self.footprints.resize(self.rows.len(), Footprint::default());
+        }
     }
 
     /// The route of the topic `channel:symbol`, where a message names both apart.
