@@ -53,22 +53,23 @@ impl BookState {
 /// Levels hold mantissas at [`price_scale`](Book::price_scale) and [`amount_scale`](Book::amount_scale); both may grow
 /// when a venue sends a finer number.
 #[derive(Debug)]
+#[repr(C)] // What a delta touches comes last, and lies together.
 pub struct Book {
     market: MarketId,
-    bids: Side,
-    asks: Side,
-    price_scale: u8,
-    amount_scale: u8,
-    state: BookState,
     cause: Cause,
     since: Stamp,
-    nonce: Option<u64>,
-    venue_time: Option<Wall>,
-    received: Stamp,
-    updates: u64,
     levels_rejected: u64,
+    state: BookState,
+    price_scale: u8,
+    amount_scale: u8,
     /// Levels of a side that the venue keeps; worse ones fall out without a word. `usize::MAX` if it keeps all.
     window: usize,
+    updates: u64,
+    received: Stamp,
+    nonce: Option<u64>,
+    venue_time: Option<Wall>,
+    bids: Side,
+    asks: Side,
 }
 
 impl Book {
