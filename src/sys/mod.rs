@@ -1,6 +1,7 @@
 //! Operating-system calls: the only unsafe code of the crate.
 #![allow(unsafe_code)]
 
+pub(crate) mod ahead;
 pub mod clock;
 pub mod doctor;
 pub(crate) mod lanes;
