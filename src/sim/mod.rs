@@ -35,6 +35,7 @@
 //! venue's documentation, so that one misreading cannot hide in both. It never lets a client make it panic, grow without
 //! a named bound, or wait.
 
+pub mod account;
 mod binance;
 pub mod faults;
 pub mod host;
@@ -52,6 +53,7 @@ pub mod wire;
 use std::fmt;
 use std::str::FromStr;
 
+use account::AccountConfig;
 use faults::Script;
 use market::Symbol;
 use venue::Protocol;
@@ -267,6 +269,8 @@ pub struct Config {
     pub early_event_percent: u32,
     /// Least and most time that a REST answer takes, in nanoseconds.
     pub http_delay_ns: (u64, u64),
+    /// The one account that the venue knows.
+    pub account: AccountConfig,
     /// Faults.
     pub script: Script,
 }
@@ -278,10 +282,12 @@ impl Config {
     /// The venue with its own limits, ten known symbols, snapshots as on the real venue and no faults. Tests of clients
     /// will want [`SnapshotMix::TRYING`], fewer levels and fewer symbols.
     pub fn new(venue: VenueKind) -> Self {
+        let symbols = venue.symbols(10);
         Config {
             venue,
             seed: 1,
-            symbols: venue.symbols(10),
+            account: AccountConfig::new(&symbols),
+            symbols,
             levels: 300,
             updates_per_s: 20,
             rate: None,
