@@ -159,6 +159,8 @@ pub struct Limits {
     pub messages_per_s: usize,
     /// Streams of one connection; one more closes it.
     pub streams_per_connection: usize,
+    /// New orders within ten seconds.
+    pub orders_per_10s: usize,
     /// Connection attempts within a second.
     pub connects_per_s: usize,
     /// Connection attempts within five minutes.
@@ -200,6 +202,7 @@ impl Limits {
     pub const NONE: Limits = Limits {
         messages_per_s: usize::MAX,
         streams_per_connection: usize::MAX,
+        orders_per_10s: usize::MAX,
         connects_per_s: usize::MAX,
         connects_per_5min: usize::MAX,
         connects_per_10min: usize::MAX,

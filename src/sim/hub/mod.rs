@@ -22,7 +22,7 @@ use super::wire::Out;
 use super::{Config, Counters, Limits};
 
 /// How many ways of writing one and the same event a venue has, at most; see [`Hub::open`].
-pub(crate) const VIEWS_MAX: usize = 4;
+pub(crate) const VIEWS_MAX: usize = 8;
 /// Books of one symbol that a venue cuts at different times, at most.
 const PACES_MAX: usize = 3;
 const MS: u64 = 1_000_000;
@@ -282,6 +282,13 @@ impl Hub {
     pub(crate) fn set_view(&mut self, id: ConnId, view: usize) {
         if let Some(conn) = self.conn(id) {
             conn.view = view;
+        }
+    }
+
+    /// Takes a connection out of the limit of messages.
+    pub(crate) fn lift_message_limit(&mut self, id: ConnId) {
+        if let Some(conn) = self.conn(id) {
+            conn.messages = Sliding::new(usize::MAX, SECOND);
         }
     }
 
