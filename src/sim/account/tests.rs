@@ -173,7 +173,8 @@ fn what_cannot_be_done_is_refused_and_changes_nothing() {
         assert_eq!(account.amend(&market, START, id, amend), Err(refusal));
     }
     assert_eq!(account.balances().collect::<Vec<_>>(), before);
-    assert_eq!((account.take_events(), account.orders().len(), account.asked()), (vec![], 1, 16));
+    assert_eq!((account.take_events(), account.orders().len()), (vec![], 1));
+    assert_eq!((account.asked(), account.duplicates()), (16, 1));
     account.cancel(&market, START, id).unwrap();
     assert_eq!(account.cancel(&market, START, id), Err(Refusal::Ended));
     assert_eq!(account.amend(&market, START, id, Amend::default()), Err(Refusal::Ended));
