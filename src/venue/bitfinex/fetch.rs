@@ -85,8 +85,12 @@ impl BitfinexTrading {
                 }
                 let query = query.iter().map(|(key, value)| (&**key, &**value));
                 let request = SignedRequest::new(*method, target(path, query), 1);
-                let body = body.as_bytes().to_vec();
-                if *private { self.signed(request, body, cx) } else { Ok(SignedRequest { body, ..request }) }
+                match *private {
+                    // Without parameters it is an object nevertheless.
+                    true if body.is_empty() => self.signed(request, b"{}".to_vec(), cx),
+                    true => self.signed(request, body.as_bytes().to_vec(), cx),
+                    false => Ok(SignedRequest { body: body.as_bytes().to_vec(), ..request }),
+                }
             }
         }
     }

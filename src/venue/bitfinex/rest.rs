@@ -137,12 +137,12 @@ pub(super) fn refusal(reply: &Reply<'_>) -> Error {
         Ok::<_, crate::json::JsonError>((code, c.raw_str()?))
     };
     match (reply.status, read()) {
-        (429, _) => Error::new(ErrorKind::RateLimitExceeded, "HTTP status 429").with_code(429),
+        (429, _) => Error::new(ErrorKind::RateLimitExceeded, "HTTP status 429"),
         (_, Ok((code, text))) => refused(kind_or(code, text, ErrorKind::PermissionDenied), Some(code), text),
         (status, Err(_)) => {
             let text = std::str::from_utf8(reply.body).unwrap_or("");
             let kind = kind_of_text(text).unwrap_or_else(|| ErrorKind::of_http_status(status));
-            Error::new(kind, format!("HTTP status {status}")).with_code(status)
+            Error::new(kind, format!("HTTP status {status}"))
         }
     }
 }
