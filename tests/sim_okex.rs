@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used)] // Helpers of tests, which clippy does not take for tests.
 
 #[allow(unreachable_pub, clippy::unwrap_used, dead_code)] // Modules of tests: nothing else reaches them.
+mod by_hand;
+#[allow(unreachable_pub, clippy::unwrap_used, dead_code)]
 mod loopback;
 #[allow(unreachable_pub, dead_code)]
 mod world;
@@ -11,76 +13,19 @@ mod world;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use by_hand::{MS, Run, SECOND, START, crc32, keys, parsed};
 use loopback::{Loopback, engine_config, is_true, sim_of};
 use serde_json::{Value, json};
 use wirebook::book::BookState;
-use wirebook::engine::{Backoff, Config as CoreConfig};
-use wirebook::model::{FeedId, Timeframe};
-use wirebook::sim::faults::Script;
+use wirebook::model::Timeframe;
 use wirebook::sim::market::{Side, fingerprint_level};
-use wirebook::sim::venue::{ConnId, Venue};
+use wirebook::sim::venue::Venue;
 use wirebook::sim::wire::Out;
 use wirebook::sim::{Config, VenueKind};
-use wirebook::venue::Channel;
-use world::{SECOND, World};
+use world::World;
 
-const START: u64 = 1_700_000_000_000_000_000;
-const MS: u64 = 1_000_000;
-
-struct Run {
-    venue: Venue,
-    now: u64,
-    conn: ConnId,
-    said: Vec<Out>,
-}
-
-impl Run {
-    fn new(path: &str, script: &str) -> Run {
-        let mut config = Config::new(VenueKind::Okex).with_symbols(3);
-        config.levels = 20;
-        config.script = Script::parse(script).unwrap();
-        let mut venue = Venue::new(&config, START);
-        let conn = venue.connect(START, path).unwrap();
-        Run { venue, now: START, conn, said: Vec::new() }
-    }
-
-    /// Sends a text and gives what the venue says at once.
-    fn ask(&mut self, text: &str) -> Vec<String> {
-        self.venue.text(self.now, self.conn, text);
-        self.collect()
-    }
-
-    fn run(&mut self, for_ns: u64) -> Vec<String> {
-        self.now += for_ns;
-        let mut texts = Vec::new();
-        while self.venue.next_deadline().unwrap() <= self.now {
-            self.venue.advance(self.now);
-            texts.extend(self.collect());
-        }
-        texts
-    }
-
-    fn collect(&mut self) -> Vec<String> {
-        let mut texts = Vec::new();
-        while let Some((conn, out)) = self.venue.pop() {
-            assert_eq!(conn, self.conn);
-            match out {
-                Out::Text(text) => texts.push(text),
-                other => self.said.push(other),
-            }
-        }
-        texts
-    }
-
-    fn get(&mut self, target: &str) -> Value {
-        let reply = self.venue.http(self.now, "GET", target, &[]);
-        assert_eq!(reply.status, 200, "{target}: {}", reply.body);
-        serde_json::from_str(&reply.body).unwrap()
-    }
-}
-
-fn parsed(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+fn spoken(path: &str, script: &str) -> Run {
+    Run::new(VenueKind::Okex, path, script)
 }
 
 fn subscribe(channel: &str) -> String {
@@ -144,18 +89,6 @@ impl Reference {
     }
 }
 
-/// Bit by bit, as a judge of the quick one.
-fn crc32(bytes: &[u8]) -> u32 {
-    let mut crc = u32::MAX;
-    for byte in bytes {
-        crc ^= u32::from(*byte);
-        for _ in 0..8 {
-            crc = if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 };
-        }
-    }
-    !crc
-}
-
 fn mantissa(text: &str, scale: u32) -> i64 {
     let (whole, part) = text.split_once('.').unwrap_or((text, ""));
     assert!(!part.ends_with('0') && part.len() <= scale as usize, "{text} is not the shortest form");
@@ -164,7 +97,7 @@ fn mantissa(text: &str, scale: u32) -> i64 {
 
 #[test]
 fn books_chain_and_their_checksums_hold() {
-    let mut run = Run::new("/ws/v5/public", "");
+    let mut run = spoken("/ws/v5/public", "");
     run.run(1_030 * MS);
     let texts = run.ask(&subscribe("books"));
     assert_eq!(texts[0], r#"{"event":"subscribe","arg":{"channel":"books","instId":"BTC-USDT"},"connId":"00000001"}"#);
@@ -243,14 +176,13 @@ fn a_quiet_book_says_that_it_is_there() {
 
 #[test]
 fn every_channel_has_its_members() {
-    let mut run = Run::new("/ws/v5/public", "");
+    let mut run = spoken("/ws/v5/public", "");
     run.run(5_000 * MS);
     let first = |run: &mut Run, channel: &str| {
         let texts = run.ask(&subscribe(channel));
         assert_eq!(texts.len(), 2, "{channel}: {texts:?}");
         parsed(&texts[1])
     };
-    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
     let books5 = first(&mut run, "books5");
     assert_eq!(keys(&books5["data"][0]), "asks bids instId seqId ts");
     assert_eq!(books5["data"][0]["asks"].as_array().unwrap().len(), 5);
@@ -280,7 +212,7 @@ fn every_channel_has_its_members() {
     assert!(count("bbo-tbt") > count("books5") && count("books5") > 20 && count("tickers") > 20, "{}", texts.len());
     assert!(count("trades") > 5);
 
-    let mut run = Run::new("/ws/v5/business", "");
+    let mut run = spoken("/ws/v5/business", "");
     run.run(5_000 * MS);
     let texts = run.ask(&subscribe("candle1m"));
     assert_eq!(parsed(&texts[1])["data"][0].as_array().unwrap().len(), 9);
@@ -296,7 +228,7 @@ fn every_channel_has_its_members() {
 
 #[test]
 fn requests_that_make_no_sense_are_refused() {
-    let mut run = Run::new("/ws/v5/public", "");
+    let mut run = spoken("/ws/v5/public", "");
     for (text, code, part) in [
         ("nonsense", "60012", "Illegal request: nonsense"),
         ("{\"op\":\"jump\"}", "60012", "Illegal request: {\"op\":\"jump\"}"),
@@ -330,7 +262,7 @@ fn requests_that_make_no_sense_are_refused() {
 
 #[test]
 fn limits_are_those_of_the_venue() {
-    let mut run = Run::new("/ws/v5/public", "");
+    let mut run = spoken("/ws/v5/public", "");
     for _ in 0..480 {
         let texts = run.ask("{\"op\":\"login\",\"args\":[]}");
         assert!(texts[0].contains("60009"));
@@ -353,7 +285,7 @@ fn limits_are_those_of_the_venue() {
 
 #[test]
 fn a_silent_connection_is_closed_after_half_a_minute() {
-    let mut run = Run::new("/ws/v5/public", "");
+    let mut run = spoken("/ws/v5/public", "");
     run.run(20 * SECOND);
     assert_eq!(run.ask("ping"), ["pong"]);
     run.run(29 * SECOND);
@@ -365,7 +297,7 @@ fn a_silent_connection_is_closed_after_half_a_minute() {
 
 #[test]
 fn rest_answers_and_errors() {
-    let mut run = Run::new("/ws/v5/public", "");
+    let mut run = spoken("/ws/v5/public", "");
     run.run(10 * SECOND);
     assert_eq!(run.get("/api/v5/public/time")["data"][0]["ts"], "1700000010000");
     let rows = run.get("/api/v5/public/instruments?instType=SPOT");
@@ -406,7 +338,7 @@ fn rest_answers_and_errors() {
 
 #[test]
 fn a_bad_checksum_is_told_on_request() {
-    let mut run = Run::new("/ws/v5/public", "at 2s bad-checksum BTC-USDT");
+    let mut run = spoken("/ws/v5/public", "at 2s bad-checksum BTC-USDT");
     let mut book = Reference::default();
     let mut texts = run.ask(&subscribe("books"));
     texts.extend(run.run(5 * SECOND));
@@ -472,25 +404,7 @@ fn faults_heal_over_sockets() {
     }
 }
 
-/// Three books under the virtual clock, live before the first fault.
-fn started(script: &str) -> (World, Vec<FeedId>) {
-    let mut config = Config::new(VenueKind::Okex).with_symbols(3);
-    config.levels = 20;
-    config.script = Script::parse(script).unwrap();
-    let mut core = CoreConfig::default();
-    core.stale_after_ms = Some(2_000);
-    core.reconnect = Backoff { first_ms: 100, max_ms: 2_000 };
-    core.retry = Backoff { first_ms: 100, max_ms: 2_000 };
-    let mut world = World::new(&config, core, 1);
-    let books = ["BTC-USDT", "ETH-USDT", "BNB-USDT"].map(|symbol| world.watch(symbol, Channel::Book, None));
-    world.watch("BTC-USDT", Channel::Trades, None);
-    assert!(world.run_until_done(4 * SECOND, World::all_live), "{:?}", world.core);
-    (world, books.to_vec())
-}
-
-fn fell(world: &World, books: &[FeedId]) -> Vec<u64> {
-    books.iter().map(|feed| world.seen.fell.get(feed).copied().unwrap_or(0)).collect()
-}
+const SYMBOLS: [&str; 3] = ["BTC-USDT", "ETH-USDT", "BNB-USDT"];
 
 #[test]
 fn faults_under_the_virtual_clock() {
@@ -509,14 +423,14 @@ fn faults_under_the_virtual_clock() {
         ("at 6s shutdown after 2s", [1, 1, 1], 0, 1),
         ("at 5s split 3 for 8s\nat 5s glue 6 for 8s\nat 5s fragment for 8s", [0, 0, 0], 0, 0),
     ] {
-        let (mut world, books) = started(script);
+        let (mut world, books) = World::with_books(VenueKind::Okex, &SYMBOLS, script);
         world.run_until(20 * SECOND);
         assert_eq!(world.seen.wrong, Vec::<String>::new(), "{script}");
         assert_eq!(world.behind(3 * SECOND), Vec::<String>::new(), "{script}");
         assert!(world.all_live(), "{script}: {:?}", world.core);
         let counters = world.core.counters();
         assert_eq!(
-            (fell(&world, &books), counters.gaps, counters.reconnects),
+            (world.fell(&books), counters.gaps, counters.reconnects),
             (expected.to_vec(), gaps, reconnects),
             "{script}"
         );
@@ -527,7 +441,7 @@ fn faults_under_the_virtual_clock() {
 
 #[test]
 fn a_silent_book_is_stale_and_the_others_go_on() {
-    let (mut world, books) = started("at 6s silence books:BTC-USDT for 8s");
+    let (mut world, books) = World::with_books(VenueKind::Okex, &SYMBOLS, "at 6s silence books:BTC-USDT for 8s");
     world.run_until(10 * SECOND);
     let states: Vec<BookState> = books.iter().map(|feed| world.core.book(*feed).unwrap().state()).collect();
     assert_eq!(states, [BookState::Stale, BookState::Live, BookState::Live]);

@@ -4,7 +4,7 @@
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used)] // Helpers of tests, which clippy does not take for tests.
 
-#[allow(unreachable_pub)] // A module of a test: nothing else reaches it.
+#[allow(unreachable_pub, dead_code)] // A module of tests: nothing else reaches it.
 mod world;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -75,7 +75,7 @@ impl Run {
 
     /// How often each book fell out of the live state.
     fn fell(&self) -> Vec<u64> {
-        self.books.iter().map(|feed| self.world.seen.fell.get(feed).copied().unwrap_or(0)).collect()
+        self.world.fell(&self.books)
     }
 
     fn healed(&self) {

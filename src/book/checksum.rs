@@ -3,11 +3,14 @@
 //! All are CRC-32 (IEEE, as in zlib) over the text of the best levels. The text is made from mantissas, never kept from
 //! messages: each venue has a rule for writing numbers, and by that rule one value has one text.
 //!
-//! Printing dozens of numbers is slow beside everything else that happens to a book, so the texts of levels are kept
-//! and only what changed is printed again. That asks for one [`Checksum`] a book.
+//! Printing dozens of numbers is slow beside everything else that happens to a book, so what a level adds to a checksum is
+//! kept (see [`sys::lines`](crate::sys)), and only levels that are new or changed are printed. That asks for one
+//! [`Checksum`] a book.
 
 use super::side::{BookSide, Entry, Side};
 use crate::decimal::{SCALE_MAX, Text};
+use crate::sys::lines::Line;
+use std::slice;
 
 /// Scales of prices and quantities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,86 +60,52 @@ pub const FTX_LEVELS: usize = 100;
 /// Computes the checksums of one book, of the known levels of its sides; more than the venue counts are ignored, fewer
 /// are what the venue has, too.
 ///
-/// Right for any sides, fast if most levels are those of the last time: a text follows its level when others come and
-/// go before it, one whose quantity changed keeps the text of its price, the joined text is made anew from the first
-/// rank that changed, and nothing is done if none did.
+/// Right for any sides, fast if most levels are those of the last time: what a level adds is looked up by its price and
+/// holds if the quantity is the same, wherever the level stands now.
 #[derive(Debug)]
 pub struct Checksum {
     state: Box<State>,
 }
 
-/// Nothing in it has a pointer of its own, so that whatever is needed lies at a known distance.
 #[derive(Debug)]
 struct State {
-    /// How the texts were made; `None` if none of them can be relied on.
+    /// How the lines were printed; `None` if none of them can be relied on.
     rule: Option<Rule>,
-    bids: Ranks,
-    asks: Ranks,
-    /// The text to be checked, up to `len`.
-    text: [u8; TEXT_STARTS + LINE_LEN_MAX],
-    len: usize,
-    /// Where each line starts in it, or each pair of lines if sides alternate.
-    starts: [u16; STARTS],
-    /// Its checksum.
-    crc: u32,
+    bids: Lines,
+    asks: Lines,
 }
 
-/// The levels of one side with their texts, best first.
+/// The lines of one side.
 #[derive(Debug)]
-struct Ranks {
-    /// How many levels are in the text.
-    len: usize,
-    /// The levels, then [`NOTHING`].
-    kept: [Kept; PLACES],
-    /// What there was, while levels come and go.
-    before: [Kept; PLACES],
-    pool: Pool,
-}
-
-/// A level and where its text is.
-#[derive(Clone, Copy, Debug)]
-struct Kept {
-    level: Entry,
-    line: u8,
-}
-
-/// The texts of a side, in no order.
-#[derive(Debug)]
-struct Pool {
+struct Lines {
     side: BookSide,
-    lines: [Line; LINES],
-    free: Vec<u8>,
+    /// Each level has one place, which it may lose to another one: that is printed again then. The hundred prices in a
+    /// row that are nearest to each other all have places of their own, whatever the step between them.
+    places: [Place; PLACES],
+    /// A level could not be printed.
+    failed: bool,
+    /// The levels that kraken's checksum was made of the last time, if they were as many as there may be, and what all
+    /// of them add.
+    whole: [Entry; KRAKEN_LEVELS],
+    whole_line: Line,
 }
 
-/// A level as it is printed. It takes one line of the cache.
+/// A level and what it adds.
 #[derive(Clone, Copy, Debug)]
-#[repr(align(64))]
-struct Line {
-    text: [u8; LINE_LEN_MAX],
-    len: u8,
-    /// Where the text of the quantity starts.
-    qty_at: u8,
+#[repr(align(32))]
+struct Place {
+    level: Entry,
+    line: Line,
 }
 
-/// No level has this key, and every level is better.
-const NOTHING: Kept = Kept { level: Entry { key: i64::MIN, qty: 0 }, line: 0 };
-/// One for [`NOTHING`].
-const PLACES: usize = FTX_LEVELS + 1;
-/// As many as a place can name, so that none needs a check. All levels may be new while the old ones are still kept.
-const LINES: usize = 256;
-const _: () = assert!(LINES >= 2 * FTX_LEVELS);
+/// No level has this key.
+const NOTHING: Entry = Entry { key: i64::MIN, qty: 0 };
+/// As many as eight bits can tell apart, so that no index needs a check.
+const PLACES: usize = 256;
 /// Two numbers of at most 25 bytes (as Python prints them), two colons and a sign. The digits of two numbers for kraken
 /// could be more, if 25 of them were zeros behind the last decimal that any level of the book ever had.
 const LINE_LEN_MAX: usize = 62;
-const _: () = assert!(LINE_LEN_MAX >= 2 * 25 + 3 && size_of::<Line>() == 64);
-/// One for each pair of lines, or for each line of kraken's, and one for their end.
-const STARTS: usize = PLACES;
-const _: () = assert!(STARTS > FTX_LEVELS && STARTS > 2 * KRAKEN_LEVELS);
-/// Copied at once, because a copy of fixed length is a few instructions. Most lines are shorter.
-const COPIED_AT_ONCE: usize = 32;
-/// Where a line may start; a power of two as well.
-const TEXT_STARTS: usize = 1 << 14;
-const _: () = assert!(TEXT_STARTS >= 2 * FTX_LEVELS * LINE_LEN_MAX);
+const _: () = assert!(LINE_LEN_MAX >= 2 * 25 + 3);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rule {
@@ -147,18 +116,10 @@ enum Rule {
 }
 
 impl Checksum {
-    /// Takes memory for the longest text.
+    /// Takes memory for the lines of both sides.
     pub fn new() -> Checksum {
         Checksum {
-            state: Box::new(State {
-                rule: None,
-                bids: Ranks::new(BookSide::Bid),
-                asks: Ranks::new(BookSide::Ask),
-                text: [0; TEXT_STARTS + LINE_LEN_MAX],
-                len: 0,
-                starts: [0; STARTS],
-                crc: 0,
-            }),
+            state: Box::new(State { rule: None, bids: Lines::new(BookSide::Bid), asks: Lines::new(BookSide::Ask) }),
         }
     }
 
@@ -199,256 +160,109 @@ impl Checksum {
 impl State {
     fn successive(&mut self, bids: &[Entry], asks: &[Entry], held: Scales, printed: Scales) -> Option<u32> {
         let rule = Rule::Digits { held, printed };
-        let first = match self.update(bids, asks, rule)? {
-            (None, None) => return Some(self.crc),
-            (_, Some(ask)) => ask,
-            (Some(bid), None) => asks.len() + bid,
-        };
-        let mut len = self.start(first);
-        let asks_from = first.min(asks.len());
-        for (side, from, at) in
-            [(&self.asks, asks_from, asks_from), (&self.bids, first - asks_from, first.max(asks.len()))]
-        {
-            for (kept, start) in side.kept[from..side.len].iter().zip(&mut self.starts[at..]) {
-                *start = len as u16;
-                len = push(&mut self.text, len, side.pool.line(kept));
-            }
-        }
-        self.finish(bids.len() + asks.len(), len, 0)
+        self.begin(rule);
+        let bids = self.bids.whole(bids, rule);
+        let whole = self.asks.whole(asks, rule).followed_by(bids);
+        self.end()?;
+        Some(whole.crc())
     }
 
     fn interleaved(&mut self, bids: &[Entry], asks: &[Entry], rule: Rule) -> Option<u32> {
-        let first = match self.update(bids, asks, rule)? {
-            (None, None) => return Some(self.crc),
-            (Some(bid), Some(ask)) => bid.min(ask),
-            (Some(first), None) | (None, Some(first)) => first,
-        };
-        let mut len = self.start(first);
-        let both = self.bids.len.min(self.asks.len).max(first);
-        let of_bids = self.bids.kept[..both].iter().skip(first);
-        let of_asks = self.asks.kept[..both].iter().skip(first);
-        for ((bid, ask), start) in of_bids.zip(of_asks).zip(self.starts.iter_mut().skip(first)) {
-            *start = len as u16;
-            len = push(&mut self.text, len, self.bids.pool.line(bid));
-            len = push(&mut self.text, len, self.asks.pool.line(ask));
-        }
+        self.begin(rule);
+        // Entries are sorted from the worst to the best, as the text is from its end to its start.
+        let both = bids.len().min(asks.len());
+        let (more_bids, bids) = bids.split_at(bids.len() - both);
+        let (more_asks, asks) = asks.split_at(asks.len() - both);
+        let mut text = Line::EMPTY;
         // What is left of the longer side.
-        let longer = if bids.len() > asks.len() { &self.bids } else { &self.asks };
-        for (kept, start) in longer.kept[..longer.len].iter().zip(&mut self.starts).skip(both) {
-            *start = len as u16;
-            len = push(&mut self.text, len, longer.pool.line(kept));
+        if !more_bids.is_empty() {
+            text = text.behind(Rows { levels: more_bids.iter(), lines: &mut self.bids, rule });
+        } else if !more_asks.is_empty() {
+            text = text.behind(Rows { levels: more_asks.iter(), lines: &mut self.asks, rule });
         }
-        let longer_len = longer.len;
+        let bids = Rows { levels: bids.iter(), lines: &mut self.bids, rule };
+        text = text.behind(Pairs { bids, asks: Rows { levels: asks.iter(), lines: &mut self.asks, rule } });
+        self.end()?;
         // Each level ends with a colon, which the last one has not.
-        self.finish(longer_len, len, 1)
+        Some(text.crc_without(b':'))
     }
 
-    /// Takes over the levels, and says from which ranks on the text has to be joined anew. `None` if the rule has no
-    /// text for a level.
     #[inline]
-    fn update(&mut self, bids: &[Entry], asks: &[Entry], rule: Rule) -> Option<(Option<usize>, Option<usize>)> {
-        let is_new = self.rule != Some(rule);
-        if is_new {
+    fn begin(&mut self, rule: Rule) {
+        if self.rule != Some(rule) {
             self.bids.clear();
             self.asks.clear();
+            self.rule = Some(rule);
         }
-        // Unless all goes well, nothing is relied on next time.
-        self.rule = None;
-        let first = (self.bids.update(bids, rule)?, self.asks.update(asks, rule)?);
-        self.rule = Some(rule);
-        Some(if is_new { (Some(0), Some(0)) } else { first })
     }
 
-    /// Where the text of this line starts, if those before it are as they were.
+    /// `None` if a level could not be printed.
     #[inline]
-    fn start(&self, first: usize) -> usize {
-        if first == 0 { 0 } else { usize::from(self.starts[first]) }
-    }
-
-    #[inline]
-    fn finish(&mut self, lines: usize, len: usize, unhashed: usize) -> Option<u32> {
-        // Where the next line would start, if it comes.
-        self.starts[lines] = len as u16;
-        self.len = len;
-        self.crc = crc32fast::hash(self.text.get(..len.saturating_sub(unhashed)).unwrap_or_default());
-        Some(self.crc)
+    fn end(&mut self) -> Option<()> {
+        if self.bids.failed | self.asks.failed {
+            self.rule = None;
+            return None;
+        }
+        Some(())
     }
 }
 
-/// Puts a line at `len`, and returns where it ends.
-#[inline(always)]
-fn push(text: &mut [u8; TEXT_STARTS + LINE_LEN_MAX], len: usize, line: &Line) -> usize {
-    // The mask changes nothing, because no rule asks for more than `FTX_LEVELS` of a side.
-    let start = len & (TEXT_STARTS - 1);
-    let room = &mut text[start..start + LINE_LEN_MAX];
-    room[..COPIED_AT_ONCE].copy_from_slice(&line.text[..COPIED_AT_ONCE]);
-    if usize::from(line.len) > COPIED_AT_ONCE {
-        room[COPIED_AT_ONCE..].copy_from_slice(&line.text[COPIED_AT_ONCE..]);
-    }
-    len + usize::from(line.len)
-}
-
-impl Ranks {
-    fn new(side: BookSide) -> Ranks {
-        let lines = [Line { text: [0; LINE_LEN_MAX], len: 0, qty_at: 0 }; LINES];
-        let pool = Pool { side, lines, free: Vec::with_capacity(LINES) };
-        let mut ranks = Ranks { len: 0, kept: [NOTHING; PLACES], before: [NOTHING; PLACES], pool };
-        ranks.clear();
-        ranks
+impl Lines {
+    fn new(side: BookSide) -> Lines {
+        let places = [Place { level: NOTHING, line: Line::EMPTY }; PLACES];
+        Lines { side, places, failed: false, whole: [NOTHING; KRAKEN_LEVELS], whole_line: Line::EMPTY }
     }
 
+    #[cold]
     fn clear(&mut self) {
-        self.kept[0] = NOTHING;
-        self.len = 0;
-        self.pool.free.clear();
-        self.pool.free.extend((0..=u8::MAX).rev());
+        self.places.fill(Place { level: NOTHING, line: Line::EMPTY });
+        self.failed = false;
+        self.whole[0] = NOTHING;
     }
 
-    /// Takes over the levels, and says which rank is the first that changed; `Some(None)` if none did. `None` if the
-    /// rule has no text for a level.
+    /// What one level adds.
+    #[inline(always)]
+    fn line(&mut self, level: &Entry, rule: Rule) -> Line {
+        // By this factor numbers of any step come far apart.
+        let number = (level.key as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56;
+        let place = &mut self.places[usize::from(number as u8)];
+        if place.level.key == level.key && place.level.qty == level.qty {
+            return place.line;
+        }
+        self.print(level, usize::from(number as u8), rule)
+    }
+
+    /// Prints a level that is new or changed.
+    #[inline(never)]
+    fn print(&mut self, level: &Entry, place: usize, rule: Rule) -> Line {
+        let numbers = [self.side.price(level.key), level.qty];
+        let mut line = match rule {
+            Rule::Plain(Scales { price, qty }) => Line::of_decimals(numbers, [price, qty]),
+            Rule::Digits { held, printed } if held == printed => Line::of_digits(numbers),
+            _ => Line::EMPTY,
+        };
+        if line.is_empty() {
+            let plain = print_plainly(rule, self.side, numbers);
+            self.failed |= plain.is_none();
+            line = plain.unwrap_or(Line::EMPTY);
+        }
+        self.places[place % PLACES] = Place { level: *level, line };
+        line
+    }
+
+    /// What all levels add, the best first.
     #[inline]
-    fn update(&mut self, levels: &[Entry], rule: Rule) -> Option<Option<usize>> {
-        let first = self.same(levels, 0);
-        let mut rank = first;
-        // As long as only quantities changed.
-        while let Some(level) = levels.len().checked_sub(rank + 1).map(|at| levels[at])
-            && let kept = &mut self.kept[rank]
-            && kept.level.key == level.key
+    fn whole(&mut self, levels: &[Entry], rule: Rule) -> Line {
+        let all: Option<&[Entry; KRAKEN_LEVELS]> = levels.try_into().ok();
+        let differ = |(a, b): (&Entry, &Entry)| (a.key ^ b.key) | (a.qty ^ b.qty);
+        if let Some(all) = all
+            && all.iter().zip(&self.whole).map(differ).fold(0, |all, one| all | one) == 0
         {
-            kept.level = level;
-            self.pool.print_qty(kept.line, level.qty, rule)?;
-            rank = self.same(levels, rank + 1);
+            return self.whole_line;
         }
-        if rank == levels.len() && rank == self.len {
-            return Some(Some(first).filter(|first| *first < rank));
-        }
-        self.merge(levels, rank, rule)?;
-        Some(Some(first))
-    }
-
-    /// From `rank` on, the first rank at which there is not the level of the last time.
-    #[inline]
-    fn same(&self, levels: &[Entry], mut rank: usize) -> usize {
-        let differ = |kept: &Kept, level: &Entry| (kept.level.key ^ level.key) | (kept.level.qty ^ level.qty);
-        let levels = &levels[..levels.len() - rank];
-        let kept = &self.kept[rank..];
-        // Five at once, since most are the same: both 25 and 10 are fives.
-        let mut same = 0;
-        for (levels, kept) in levels.rchunks_exact(5).zip(kept.chunks_exact(5)) {
-            if (0..5).fold(0, |differs, at| differs | differ(&kept[at], &levels[4 - at])) != 0 {
-                break;
-            }
-            same += 5;
-        }
-        rank += same;
-        for (level, kept) in levels[..levels.len() - same].iter().rev().zip(&kept[same..]) {
-            if differ(kept, level) != 0 {
-                break;
-            }
-            rank += 1;
-        }
-        rank
-    }
-
-    /// From `rank` on levels came or went: those that stayed keep their texts.
-    #[inline(never)]
-    fn merge(&mut self, levels: &[Entry], rank: usize, rule: Rule) -> Option<()> {
-        let Ranks { len, kept, before, pool } = self;
-        let moved = &kept[rank..=*len];
-        let before = &mut before[..moved.len()];
-        before.copy_from_slice(moved);
-        // It ends with `NOTHING`, which is never taken.
-        let mut before = before.iter();
-        let mut old = before.next()?;
-        for (level, kept) in levels[..levels.len() - rank].iter().rev().zip(&mut kept[rank..]) {
-            let line;
-            if old.level.key == level.key && old.level.qty == level.qty {
-                line = old.line;
-                old = before.next()?;
-            } else {
-                // Those before it are gone.
-                while old.level.key > level.key {
-                    pool.free.push(old.line);
-                    old = before.next()?;
-                }
-                if old.level.key == level.key {
-                    line = old.line;
-                    if old.level.qty != level.qty {
-                        pool.print_qty(line, level.qty, rule)?;
-                    }
-                    old = before.next()?;
-                } else {
-                    line = pool.add(*level, rule)?;
-                }
-            }
-            *kept = Kept { level: *level, line };
-        }
-        while old.level.key != NOTHING.level.key {
-            pool.free.push(old.line);
-            old = before.next()?;
-        }
-        *len = levels.len();
-        kept[*len] = NOTHING;
-        Some(())
-    }
-}
-
-impl Pool {
-    #[inline(always)]
-    fn line(&self, kept: &Kept) -> &Line {
-        &self.lines[usize::from(kept.line)]
-    }
-
-    /// Prints a new level.
-    #[inline(never)]
-    fn add(&mut self, level: Entry, rule: Rule) -> Option<u8> {
-        let number = self.free.pop()?;
-        let line = &mut self.lines[usize::from(number)];
-        let price = self.side.price(level.key);
-        // Plain numbers in one go, since that is what most books are made of.
-        if let Rule::Plain(scales) = rule
-            && line.put_plain_price(price, scales.price).is_some()
-            && line.put_plain_qty(level.qty, scales.qty).is_some()
-        {
-            return Some(number);
-        }
-        line.qty_at = print_price(rule, price, &mut line.text)? as u8;
-        line.len = print_qty(rule, self.side, level.qty, usize::from(line.qty_at), &mut line.text)? as u8;
-        Some(number)
-    }
-
-    #[inline(never)]
-    fn print_qty(&mut self, number: u8, qty: i64, rule: Rule) -> Option<()> {
-        let line = &mut self.lines[usize::from(number)];
-        if let Rule::Plain(scales) = rule
-            && line.put_plain_qty(qty, scales.qty).is_some()
-        {
-            return Some(());
-        }
-        line.len = print_qty(rule, self.side, qty, usize::from(line.qty_at), &mut line.text)? as u8;
-        Some(())
-    }
-}
-
-impl Line {
-    /// `None` if [`plain`] has no text for it.
-    #[inline(always)]
-    fn put_plain_price(&mut self, price: i64, scale: u8) -> Option<()> {
-        let len = plain(price, scale, self.text.first_chunk_mut()?)? & 31;
-        self.text[len] = b':';
-        self.qty_at = len as u8 + 1;
-        Some(())
-    }
-
-    #[inline(always)]
-    fn put_plain_qty(&mut self, qty: i64, scale: u8) -> Option<()> {
-        // No price is longer, so the mask changes nothing.
-        let at = usize::from(self.qty_at) & 31;
-        let room = &mut self.text[at..at + ROOM + 1];
-        let len = plain(qty, scale, room.first_chunk_mut()?)?;
-        *room.get_mut(len)? = b':';
-        self.len = (at + len + 1) as u8;
-        Some(())
+        let whole = Line::EMPTY.behind(Rows { levels: levels.iter(), lines: self, rule });
+        (self.whole, self.whole_line) = (all.copied().unwrap_or([NOTHING; KRAKEN_LEVELS]), whole);
+        whole
     }
 }
 
@@ -458,8 +272,49 @@ impl Default for Checksum {
     }
 }
 
-/// Prints a price, and returns where the quantity starts.
+/// The lines of levels, one after the other. Inlined wherever they are added up, which the compiler would not do by itself.
+struct Rows<'a> {
+    levels: slice::Iter<'a, Entry>,
+    lines: &'a mut Lines,
+    rule: Rule,
+}
+
+impl Iterator for Rows<'_> {
+    type Item = [Line; 1];
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<[Line; 1]> {
+        let level = self.levels.next()?;
+        Some([self.lines.line(level, self.rule)])
+    }
+}
+
+/// Those of two sides by turns.
+struct Pairs<'a> {
+    bids: Rows<'a>,
+    asks: Rows<'a>,
+}
+
+impl Iterator for Pairs<'_> {
+    type Item = [Line; 2];
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<[Line; 2]> {
+        let ([bid], [ask]) = (self.bids.next()?, self.asks.next()?);
+        Some([bid, ask])
+    }
+}
+
+/// Prints any level, on any processor. `None` if the rule has no text for it.
 #[inline(never)]
+fn print_plainly(rule: Rule, side: BookSide, [price, qty]: [i64; 2]) -> Option<Line> {
+    let mut out = [0; LINE_LEN_MAX];
+    let qty_at = print_price(rule, price, &mut out)?;
+    let end = print_qty(rule, side, qty, qty_at, &mut out)?;
+    Some(Line::of_text(out.get(..end)?))
+}
+
+/// Prints a price, and returns where the quantity starts.
 fn print_price(rule: Rule, price: i64, out: &mut [u8; LINE_LEN_MAX]) -> Option<usize> {
     let end = match rule {
         Rule::Digits { held, printed } => return put_digits(price, held.price, printed.price, 0, out),
@@ -471,7 +326,6 @@ fn print_price(rule: Rule, price: i64, out: &mut [u8; LINE_LEN_MAX]) -> Option<u
 }
 
 /// Prints a quantity at `at`, and returns where the line ends.
-#[inline(never)]
 fn print_qty(rule: Rule, side: BookSide, qty: i64, mut at: usize, out: &mut [u8; LINE_LEN_MAX]) -> Option<usize> {
     let end = match rule {
         Rule::Digits { held, printed } => return put_digits(qty, held.qty, printed.qty, at, out),
@@ -495,97 +349,10 @@ fn put(text: &[u8], at: usize, out: &mut [u8; LINE_LEN_MAX]) -> Option<usize> {
     Some(end)
 }
 
-/// What [`plain`] may write to.
-const ROOM: usize = 24;
-
-/// Puts a number of at most eight decimals and eight digits before them, and returns its length. `None` for others.
-#[inline(always)]
-fn plain(mantissa: i64, scale: u8, room: &mut [u8; ROOM]) -> Option<usize> {
-    let scale = usize::from(scale);
-    let mantissa = u64::try_from(mantissa).ok().filter(|mantissa| *mantissa > 0)?;
-    // With `fraction` digits of 8, the first at the lowest byte, what is behind the last one that is not zero.
-    let zeros = |digits: u64| digits.leading_zeros() as usize / 8;
-    let integer_len;
-    let (fraction, fraction_len);
-    if mantissa < EIGHT_DIGITS && scale < 8 {
-        let digits = eight_digits(mantissa);
-        // Zeros in front, but for the one before the point.
-        let none = (digits.trailing_zeros() as usize / 8).min(7 - scale);
-        let text = digits | ZEROS;
-        room[..8].copy_from_slice(&(text >> (8 * none)).to_le_bytes());
-        integer_len = 8 - scale - none;
-        fraction = text >> (8 * (7 - scale)) >> 8;
-        fraction_len = scale.saturating_sub(zeros(digits));
-    } else {
-        let scaled = mantissa.checked_mul(*TO_EIGHT.get(scale)?)?;
-        let (integer, rest) = (scaled / EIGHT_DIGITS, scaled % EIGHT_DIGITS);
-        if integer < 10 {
-            room[0] = b'0' + integer as u8;
-            integer_len = 1;
-        } else if integer < EIGHT_DIGITS {
-            let digits = eight_digits(integer);
-            let none = digits.trailing_zeros() as usize / 8;
-            room[..8].copy_from_slice(&((digits | ZEROS) >> (8 * none)).to_le_bytes());
-            integer_len = 8 - none;
-        } else {
-            return None;
-        }
-        let digits = eight_digits(rest);
-        fraction = digits | ZEROS;
-        fraction_len = 8 - zeros(digits);
-    }
-    // At most eight; the mask says so.
-    let point = integer_len & 15;
-    room[point] = b'.';
-    room[point + 1..point + 9].copy_from_slice(&fraction.to_le_bytes());
-    Some(integer_len + fraction_len + usize::from(fraction_len > 0))
-}
-
-const EIGHT_DIGITS: u64 = 100_000_000;
-const ZEROS: u64 = 0x3030_3030_3030_3030;
-/// By this a number of each scale comes to scale 8.
-const TO_EIGHT: [u64; 9] = [EIGHT_DIGITS, 10_000_000, 1_000_000, 100_000, 10_000, 1_000, 100, 10, 1];
-
-/// The digits of a number below [`EIGHT_DIGITS`], a byte each, the first one lowest. Halves, quarters and single digits
-/// are divided all at once, by multiplications that are exact for numbers so small.
-#[inline(always)]
-fn eight_digits(number: u64) -> u64 {
-    // Each step makes of `ab` in one field `a` in its lower half and `b` in its upper half: b = ab - 10^n a.
-    let high = number / 10_000;
-    let fours = (number << 32).wrapping_sub(high.wrapping_mul((10_000 << 32) - 1));
-    let high = (fours.wrapping_mul(10_486) >> 20) & 0x0000_007f_0000_007f;
-    let twos = (fours << 16).wrapping_sub(high.wrapping_mul((100 << 16) - 1));
-    let high = (twos.wrapping_mul(103) >> 10) & 0x000f_000f_000f_000f;
-    (twos << 8).wrapping_sub(high.wrapping_mul((10 << 8) - 1))
-}
-
-/// Puts the digits of a number at `printed` decimals without leading zeros. `None` for a number that has none.
-#[inline]
+/// Puts the digits of a number at `printed` decimals without leading zeros. `None` for a negative number, or if there are
+/// more decimals.
 fn put_digits(mantissa: i64, held: u8, printed: u8, at: usize, out: &mut [u8; LINE_LEN_MAX]) -> Option<usize> {
-    let number = u64::try_from(mantissa).ok()?;
-    if held != printed || number == 0 || number >= EIGHT_DIGITS * EIGHT_DIGITS {
-        return put_padded(number, held, printed, at, out);
-    }
-    let room: &mut [u8; ROOM] = out.get_mut(at..at + ROOM)?.try_into().ok()?;
-    let (high, low) = (number / EIGHT_DIGITS, number % EIGHT_DIGITS);
-    let start = |digits: u64| digits.trailing_zeros() as usize / 8;
-    if high == 0 {
-        let digits = eight_digits(low);
-        let none = start(digits);
-        room[..8].copy_from_slice(&((digits | ZEROS) >> (8 * none)).to_le_bytes());
-        return Some(at + 8 - none);
-    }
-    let digits = eight_digits(high);
-    let none = start(digits);
-    room[..8].copy_from_slice(&((digits | ZEROS) >> (8 * none)).to_le_bytes());
-    let len = (8 - none) & 15;
-    room[len..len + 8].copy_from_slice(&(eight_digits(low) | ZEROS).to_le_bytes());
-    Some(at + len + 8)
-}
-
-/// The same for any number and any precision.
-#[cold]
-fn put_padded(mut number: u64, held: u8, printed: u8, at: usize, out: &mut [u8; LINE_LEN_MAX]) -> Option<usize> {
+    let mut number = u64::try_from(mantissa).ok()?;
     for _ in printed..held {
         if !number.is_multiple_of(10) {
             return None;
@@ -660,8 +427,8 @@ mod tests {
         side
     }
 
-    fn text(checksum: &Checksum) -> &str {
-        std::str::from_utf8(&checksum.state.text[..checksum.state.len]).unwrap()
+    fn hash(text: &str) -> u32 {
+        crc32fast::hash(text.as_bytes())
     }
 
     /// Without point, or `None` if there are more decimals than are printed.
@@ -730,15 +497,15 @@ mod tests {
         let of = |count| filled(BookSide::Bid, (0..count).map(|n| (1000 - n, 1)));
         let ten = checksum.kraken(&of(10), &no_ask, held, held);
         assert_eq!(checksum.kraken(&of(20), &no_ask, held, held), ten);
-        checksum.kraken(&bids("0.5/3", held), &asks("1.2/7", held), held, scales(3, 2)).unwrap();
-        assert_eq!(text(&checksum), "1200700500300");
+        let padded = checksum.kraken(&bids("0.5/3", held), &asks("1.2/7", held), held, scales(3, 2));
+        assert_eq!(padded, Some(hash("1200700500300")));
         assert_eq!(checksum.kraken(&no_bid, &no_ask, held, held), Some(0));
         assert_eq!(checksum.kraken(&filled(BookSide::Bid, [(-1, 1)]), &no_ask, held, held), None);
         // What went wrong is not remembered.
         assert_eq!(checksum.kraken(&of(10), &no_ask, held, held), ten);
         // A price of nothing has no digits.
-        checksum.kraken(&filled(BookSide::Bid, [(0, 123_456_789)]), &no_ask, held, held).unwrap();
-        assert_eq!(text(&checksum), "123456789");
+        let no_price = checksum.kraken(&filled(BookSide::Bid, [(0, 123_456_789)]), &no_ask, held, held);
+        assert_eq!(no_price, Some(hash("123456789")));
     }
 
     #[test]
@@ -747,15 +514,17 @@ mod tests {
         let held = scales(4, 2);
         let (no_bid, no_ask) = (bids("", held), asks("", held));
         assert_eq!(checksum.okx(&no_bid, &asks("0.0005/305 0.001/550", held), held), 971_343_753);
-        assert_eq!(text(&checksum), "0.0005:305:0.001:550:");
         assert_eq!(checksum.okx(&no_bid, &asks("0.0015/906", held), held), -288_111_842);
-        checksum.okx(&bids("30233.6/3 30219.4/104 1/1", held), &asks("30238.8/2 30249.5/50", held), held);
-        assert_eq!(text(&checksum), "30233.6:3:30238.8:2:30219.4:104:30249.5:50:1:1:");
+        let text = "30233.6:3:30238.8:2:30219.4:104:30249.5:50:1:1";
+        let crc = checksum.okx(&bids("30233.6/3 30219.4/104 1/1", held), &asks("30238.8/2 30249.5/50", held), held);
+        assert_eq!(crc.cast_unsigned(), hash(text));
+        let crc = checksum.okx(&bids("30233.6/3", held), &asks("30238.8/2 30249.5/50", held), held);
+        assert_eq!(crc.cast_unsigned(), hash("30233.6:3:30238.8:2:30249.5:50"));
         assert_eq!(checksum.okx(&no_bid, &no_ask, held), 0);
         let [many_bids, many_asks] =
             [BookSide::Bid, BookSide::Ask].map(|side| filled(side, (10..50).map(|price| (price, 1))));
-        checksum.okx(&many_bids, &many_asks, scales(0, 0));
-        assert_eq!(checksum.state.len, 25 * 2 * 5);
+        let text: Vec<String> = (0..25).map(|rank| format!("{}:1:{}:1", 49 - rank, 10 + rank)).collect();
+        assert_eq!(checksum.okx(&many_bids, &many_asks, scales(0, 0)).cast_unsigned(), hash(&text.join(":")));
     }
 
     #[test]
@@ -766,7 +535,6 @@ mod tests {
         let mut checksum = Checksum::new();
         for held in [scales(8, 8), scales(12, 8)] {
             assert_eq!(checksum.bitfinex(&bids(bid_levels, held), &asks(ask_levels, held), held), -1_175_357_890);
-            assert_eq!(checksum.state.len, 851 + 1);
         }
     }
 
@@ -836,13 +604,12 @@ mod tests {
 
     #[test]
     fn as_many_levels_as_there_may_be() {
-        // All of the longest text, and all new again and again.
+        // All of the longest text, and all new again and again. So many lose their places to each other, too.
         let (mut kept, held) = (Checksum::new(), scales(18, 18));
         let level = |n: i64| (-i64::MAX + n, i64::MAX - n);
         for start in [0, 1000, 1050, 1150, 0] {
             let [bid, ask] = [BookSide::Bid, BookSide::Ask].map(|side| filled(side, (start..start + 150).map(level)));
             assert_eq!(kept.ftx(&bid, &ask, held), Checksum::new().ftx(&bid, &ask, held));
-            assert!(kept.state.len > 200 * 42);
             assert_eq!(kept.okx(&bid, &ask, held), judged_okx(&bid, &ask, held));
         }
     }
@@ -933,11 +700,6 @@ mod tests {
         #[test]
         fn numbers_are_those_of_the_judge(mantissa in number(), scale in 0..=SCALE_MAX, printed in 0..=SCALE_MAX) {
             let mut out = [b'x'; LINE_LEN_MAX];
-            if let Some(len) = plain(mantissa, scale, out.first_chunk_mut().unwrap()) {
-                prop_assert_eq!(std::str::from_utf8(&out[..len]).unwrap(), plain_text(mantissa, scale));
-            } else {
-                prop_assert!(mantissa <= 0 || scale > 8 || mantissa / 10_i64.pow(u32::from(scale)) >= 100_000_000);
-            }
             let len = print_price(Rule::Plain(scales(scale, 0)), mantissa, &mut out).unwrap();
             prop_assert_eq!(std::str::from_utf8(&out[..len]).unwrap(), plain_text(mantissa, scale) + ":");
             for printed in [scale, printed] {
@@ -956,19 +718,5 @@ mod tests {
                 sign * (number / 10_i64.pow(less) / power * power)
             },
         )
-    }
-
-    #[test]
-    fn all_eight_digits() {
-        for number in (0..EIGHT_DIGITS).step_by(997).chain(0..20_000).chain((0..8).map(|n| 10_u64.pow(n))) {
-            let text = (eight_digits(number) | ZEROS).to_le_bytes();
-            assert_eq!(std::str::from_utf8(&text), Ok(format!("{number:08}").as_str()));
-        }
-        let mut fours = [false; 10_000];
-        for number in 0..10_000 {
-            let digits = eight_digits(number * 10_001).to_le_bytes();
-            let four = digits[4..].iter().fold(0, |four, digit| four * 10 + usize::from(*digit));
-            assert!(digits[..4] == digits[4..] && !std::mem::replace(&mut fours[four], true));
-        }
     }
 }

@@ -53,22 +53,23 @@ impl BookState {
 /// Levels hold mantissas at [`price_scale`](Book::price_scale) and [`amount_scale`](Book::amount_scale); both may grow
 /// when a venue sends a finer number.
 #[derive(Debug)]
+#[repr(C)] // What a delta touches comes last, and lies together.
 pub struct Book {
     market: MarketId,
-    bids: Side,
-    asks: Side,
-    price_scale: u8,
-    amount_scale: u8,
-    state: BookState,
     cause: Cause,
     since: Stamp,
-    nonce: Option<u64>,
-    venue_time: Option<Wall>,
-    received: Stamp,
-    updates: u64,
     levels_rejected: u64,
+    state: BookState,
+    price_scale: u8,
+    amount_scale: u8,
     /// Levels of a side that the venue keeps; worse ones fall out without a word. `usize::MAX` if it keeps all.
     window: usize,
+    updates: u64,
+    received: Stamp,
+    nonce: Option<u64>,
+    venue_time: Option<Wall>,
+    bids: Side,
+    asks: Side,
 }
 
 impl Book {
@@ -254,6 +255,12 @@ impl Book {
             Expected::Bitfinex(_) => Some(checksum.bitfinex(&self.bids, &self.asks, held).cast_unsigned()),
             Expected::Kraken { printed, .. } => checksum.kraken(&self.bids, &self.asks, held, printed),
         }
+    }
+
+    /// The addresses at which the levels of both sides end, the best being the last.
+    #[inline]
+    pub(crate) fn ends(&self) -> [usize; 2] {
+        [self.bids.end(), self.asks.end()]
     }
 
     pub(crate) fn reject_levels(&mut self, count: u32) {

@@ -115,13 +115,14 @@ pub enum Step {
 
 /// The sequence state of one book.
 #[derive(Debug)]
+#[repr(C)] // What every delta touches comes first.
 pub struct Sync {
     rule: Rule,
     phase: Phase,
     /// Last update in the book, while following.
     last: u64,
-    held: Held,
     ignored: u64,
+    held: Held,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

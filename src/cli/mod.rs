@@ -150,7 +150,7 @@ pub(crate) struct Decode {
 /// the certificate authority to trust (PEM text, or the file of --ca-out). Serves until it is stopped.
 #[derive(Args)]
 pub(crate) struct Sim {
-    /// The venue to be: binance, binanceus, binanceje.
+    /// The venue to be: binance, binanceus, binanceje, okex, kraken.
     #[arg(value_name = "VENUE")]
     venue: VenueKind,
     /// Plain TCP instead of TLS.

@@ -12,16 +12,24 @@ use crate::model::{
     BidAsk, Candle, Cause, Event, FeedId, FeedState, MarketId, Mono, Notice, Ring, Stamp, Status, Ticker, Trade,
     Update, VenueId, Wall,
 };
-use crate::venue::{Act, BookKind, Channel, Decoded, Item, Route};
+use crate::venue::{Act, BookKind, Channel, Decoded, Footprint, Item, Route};
 
 use super::core::{LinkId, RequestId, Sink};
 
-/// One feed.
+/// One feed. What every message touches comes first and lies in one line of a cache.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(crate) struct Feed {
     pub(crate) id: FeedId,
-    pub(crate) venue: VenueId,
+    /// When the last message came.
+    pub(crate) heard: Mono,
+    /// The cycle in which it changed last.
+    pub(crate) changed_in: u64,
     pub(crate) market: Option<MarketId>,
+    /// Row of the histograms.
+    pub(crate) metric: u32,
+    pub(crate) data: Data,
+    pub(crate) venue: VenueId,
     /// As the user spelled it; empty for a whole venue.
     pub(crate) symbol: Box<str>,
     pub(crate) channel: Channel,
@@ -31,19 +39,12 @@ pub(crate) struct Feed {
     pub(crate) cause: Cause,
     pub(crate) error: Option<Error>,
     pub(crate) link: Option<LinkId>,
-    /// Row of the histograms.
-    pub(crate) metric: u32,
     pub(crate) price_scale: u8,
     pub(crate) amount_scale: u8,
     /// Levels a side that a book promises.
     pub(crate) depth: u16,
     /// Silence after which a book is stale; `u64::MAX` for never.
     pub(crate) stale_after_ns: u64,
-    /// When the last message came.
-    pub(crate) heard: Mono,
-    /// The cycle in which it changed last.
-    pub(crate) changed_in: u64,
-    pub(crate) data: Data,
 }
 
 /// What a feed keeps.
@@ -63,8 +64,10 @@ pub(crate) enum Data {
     Status(Option<Status>),
 }
 
-/// A book with its sequence state and the snapshot that may be on its way.
+/// A book with its sequence state and the snapshot that may be on its way. What every message touches lies together,
+/// where the book ends and the sequence state begins.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(crate) struct BookFeed {
     pub(crate) book: Book,
     pub(crate) sync: Sync,
@@ -192,6 +195,20 @@ impl Feeds {
     #[inline]
     pub(crate) fn at_mut(&mut self, slot: u32) -> Option<&mut Feed> {
         self.slots.get_mut(slot as usize)?.feed.as_deref_mut()
+    }
+
+    /// Where the things lie that a message of this feed needs.
+    #[inline]
+    pub(crate) fn footprint(&self, slot: u32) -> Footprint {
+        let Some(slot @ Slot { feed: Some(feed), .. }) = self.slots.get(slot as usize) else {
+            return Footprint::default();
+        };
+        let (book, ends) = match &feed.data {
+            Data::Book(inner) => (std::ptr::from_ref(&**inner).addr(), inner.book.ends()),
+            _ => (0, [0; 2]),
+        };
+        let (slot, feed) = (std::ptr::from_ref(slot).addr(), std::ptr::from_ref(&**feed).addr());
+        Footprint { slot, feed, book, ends }
     }
 
     pub(crate) fn book_mut(&mut self, slot: u32) -> Option<(&mut BookFeed, FeedId)> {

@@ -1,6 +1,6 @@
 //! What venues allow a client: so many hits in a sliding window, so much request weight in a minute.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 const SECOND_NS: u64 = 1_000_000_000;
 
@@ -32,6 +32,26 @@ impl Sliding {
         }
         let free_ns = self.times.front().map_or(now_ns, |time| time.saturating_add(self.span_ns));
         Err(free_ns.saturating_sub(now_ns).max(1))
+    }
+}
+
+/// At most `max` requests of each route within any `span_ns`.
+#[derive(Debug)]
+pub(crate) struct PerRoute {
+    max: usize,
+    span_ns: u64,
+    by_route: HashMap<&'static str, Sliding>,
+}
+
+impl PerRoute {
+    pub(crate) fn new(max: usize, span_ns: u64) -> Self {
+        PerRoute { max, span_ns, by_route: HashMap::new() }
+    }
+
+    /// Counts a request; false for one too many, which does not count.
+    pub(crate) fn hit(&mut self, route: &'static str, now_ns: u64) -> bool {
+        let (max, span_ns) = (self.max, self.span_ns);
+        self.by_route.entry(route).or_insert_with(|| Sliding::new(max, span_ns)).hit(now_ns).is_ok()
     }
 }
 

@@ -39,6 +39,7 @@ mod binance;
 pub mod faults;
 pub mod host;
 mod hub;
+mod kraken;
 mod limits;
 pub mod market;
 mod okex;
@@ -67,11 +68,14 @@ pub enum VenueKind {
     BinanceJe,
     /// OKX spot (API v5), by its old name.
     Okex,
+    /// Kraken spot (WebSocket v2).
+    Kraken,
 }
 
 impl VenueKind {
     /// All loopback venues.
-    pub const ALL: [VenueKind; 4] = [VenueKind::Binance, VenueKind::BinanceUs, VenueKind::BinanceJe, VenueKind::Okex];
+    pub const ALL: [VenueKind; 5] =
+        [VenueKind::Binance, VenueKind::BinanceUs, VenueKind::BinanceJe, VenueKind::Okex, VenueKind::Kraken];
 
     /// The venue's id.
     pub fn name(self) -> &'static str {
@@ -80,6 +84,7 @@ impl VenueKind {
             VenueKind::BinanceUs => "binanceus",
             VenueKind::BinanceJe => "binanceje",
             VenueKind::Okex => "okex",
+            VenueKind::Kraken => "kraken",
         }
     }
 
@@ -89,6 +94,9 @@ impl VenueKind {
         let mut symbols = market::symbols(count, quote);
         for symbol in &mut symbols {
             symbol.name = format!("{}{separator}{}", symbol.base, symbol.quote);
+        }
+        if self == VenueKind::Kraken {
+            symbols.iter_mut().for_each(kraken::refine);
         }
         if self == VenueKind::Okex {
             let derivatives = okex::derivatives();
@@ -102,6 +110,7 @@ impl VenueKind {
         match self {
             VenueKind::Binance | VenueKind::BinanceUs | VenueKind::BinanceJe => binance::defaults(self),
             VenueKind::Okex => okex::defaults(),
+            VenueKind::Kraken => kraken::defaults(),
         }
     }
 
@@ -110,6 +119,7 @@ impl VenueKind {
         match self {
             VenueKind::Binance | VenueKind::BinanceUs | VenueKind::BinanceJe => Box::new(binance::Binance::new(config)),
             VenueKind::Okex => Box::new(okex::Okex::new(config)),
+            VenueKind::Kraken => Box::new(kraken::Kraken::new(config)),
         }
     }
 }

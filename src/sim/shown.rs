@@ -47,6 +47,13 @@ impl Shown {
         }
     }
 
+    /// A book that belongs to no market.
+    #[cfg(test)]
+    pub(crate) fn of(bids: Vec<(i64, i64)>, asks: Vec<(i64, i64)>) -> Self {
+        let (bid_changes, ask_changes, spare) = Default::default();
+        Shown { depth: 0, id: 0, time_ns: 0, bids, asks, bid_changes, ask_changes, spare }
+    }
+
     /// Takes over the book as it is now. True when something changed within the depth.
     pub(crate) fn refresh(&mut self, market: &Market, symbol: usize, time_ns: u64, pushed_out: PushedOut) -> bool {
         for side in [Side::Bid, Side::Ask] {

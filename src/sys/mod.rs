@@ -1,9 +1,11 @@
 //! Operating-system calls: the only unsafe code of the crate.
 #![allow(unsafe_code)]
 
+pub(crate) mod ahead;
 pub mod clock;
 pub mod doctor;
 pub(crate) mod lanes;
+pub(crate) mod lines;
 pub(crate) mod pairs;
 pub mod socket;
 pub mod thread;

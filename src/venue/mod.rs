@@ -25,6 +25,7 @@ pub use decoded::{BookKind, DecodeError, Decoded, Item, Span};
 pub use kraken::KRAKEN;
 pub use okex::{OKCOIN, OKEX};
 pub use profile::{MessageLimit, PingRule, Profile, RestLimit};
+pub(crate) use routes::Footprint;
 pub use routes::{Route, RouteId, Routes};
 pub use trading::{
     Ability, Context, Fetch, Fetched, FetchedBook, OpenTrading, OrderAct, OrderRow, PrivateRow, PrivateRows,

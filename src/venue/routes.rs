@@ -1,11 +1,9 @@
 //! From the topic in a message to the feed that asked for it.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
-
 use super::Channel;
 use crate::json::Cursor;
 use crate::model::MarketId;
+use crate::sys::ahead::{LINE, fetch_ahead};
 
 /// A route within the table of one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,76 +26,127 @@ pub struct Route {
     pub levels_max: u32,
 }
 
+/// Where in memory the things lay that the last message of a route needed, for the next one: addresses, used for nothing
+/// but to fetch them ahead, so it does no harm if something else lies there by now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Footprint {
+    /// The place of the feed in the list of all.
+    pub(crate) slot: usize,
+    /// The feed.
+    pub(crate) feed: usize,
+    /// Its book; zero if it has none.
+    pub(crate) book: usize,
+    /// Where the levels of each side end, the best being the last.
+    pub(crate) ends: [usize; 2],
+}
+
+impl Footprint {
+    /// Fetches a book, or what there is of one.
+    #[inline(always)]
+    fn fetch(&self) {
+        fetch_ahead(self.slot, 1);
+        fetch_ahead(self.feed, 1);
+        if self.book == 0 {
+            return;
+        }
+        fetch_ahead(self.book, BOOK_LINES);
+        for end in self.ends {
+            fetch_ahead(end.wrapping_sub(LEVEL_LINES * LINE), LEVEL_LINES);
+        }
+    }
+}
+
+/// Lines of a book that a message touches, beside its levels.
+const BOOK_LINES: usize = 5;
+/// Lines with the best levels of a side: nine of ten changes touch no other one.
+const LEVEL_LINES: usize = 12;
+
 /// The topics of one connection.
 ///
-/// Looked up once per message, by the text in the message: a hash of a few bytes and one compare.
+/// Looked up once per message, by the text in the message: a hash of a few bytes, one look into a small table, and one
+/// compare in the row that it names, which has everything else. With a thousand topics in turn, these are the lines that
+/// are waited for; those of the [`Footprint`] come meanwhile.
 #[derive(Debug, Default)]
 pub struct Routes {
-    by_topic: HashMap<Box<[u8]>, RouteId, BuildHasherDefault<TopicHasher>>,
-    rows: Vec<Option<Route>>,
+    rows: Vec<Option<Row>>,
+    by_topic: Places,
     /// Those topics once more that are made of two short names.
-    by_words: Words,
+    by_words: Places,
+    count: usize,
+}
+
+/// All about one topic, in two lines of a cache.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Row {
+    route: Route,
+    footprint: Footprint,
+    /// The topic as two short names, if it is that.
+    words: Option<Words>,
+    topic: Box<[u8]>,
 }
 
 impl Routes {
     /// Adds a topic, or replaces what it led to.
     pub fn insert(&mut self, topic: &str, route: Route) -> RouteId {
-        if let Some(&id) = self.by_topic.get(topic.as_bytes()) {
-            self.rows[id.0 as usize] = Some(route);
+        let (topic, words) = (topic.as_bytes(), words_of(topic));
+        if let Some((id, _)) = self.row(topic)
+            && let Some(row) = &mut self.rows[id.0 as usize]
+        {
+            row.route = route;
             return id;
         }
-        let free = self.rows.iter().position(Option::is_none);
-        let id = match free {
-            Some(at) => {
-                self.rows[at] = Some(route);
-                RouteId(at as u32)
+        let row = Some(Row { route, footprint: Footprint::default(), words, topic: topic.into() });
+        let id = match self.rows.iter().position(Option::is_none) {
+            Some(free) => {
+                self.rows[free] = row;
+                RouteId(free as u32)
             }
             None => {
-                self.rows.push(Some(route));
+                self.rows.push(row);
                 RouteId(self.rows.len() as u32 - 1)
             }
         };
-        self.by_topic.insert(topic.as_bytes().into(), id);
-        if let Some(pair) = Words::of(topic) {
-            self.by_words.insert(pair, id);
+        self.count += 1;
+        if !self.by_topic.has_room(self.count) {
+            self.place_all();
+            return id;
+        }
+        self.by_topic.put(hash_of_text(topic), id);
+        if let Some(words) = words {
+            self.by_words.put(hash_of(words), id);
         }
         id
     }
 
     /// Removes a topic.
     pub fn remove(&mut self, topic: &str) {
-        if let Some(id) = self.by_topic.remove(topic.as_bytes()) {
+        if let Some((id, _)) = self.row(topic.as_bytes()) {
             self.rows[id.0 as usize] = None;
-            self.by_words = Words::default();
-            for (topic, &id) in &self.by_topic {
-                if let Some(pair) = std::str::from_utf8(topic).ok().and_then(Words::of) {
-                    self.by_words.insert(pair, id);
-                }
-            }
+            self.count -= 1;
+            self.place_all();
         }
     }
 
     /// Removes all topics.
     pub fn clear(&mut self) {
-        self.by_topic.clear();
-        self.rows.clear();
-        self.by_words = Words::default();
+        *self = Routes::default();
     }
 
     /// The route of a topic.
     #[inline]
     pub fn find(&self, topic: &[u8]) -> Option<(RouteId, &Route)> {
-        let id = *self.by_topic.get(topic)?;
-        Some((id, self.rows[id.0 as usize].as_ref()?))
+        let (id, row) = self.row(topic)?;
+        Some((id, &row.route))
     }
 
     /// The route of the topic `channel:symbol`, where a message names both apart.
     #[inline]
     pub fn find_pair(&self, channel: &[u8], symbol: &[u8]) -> Option<(RouteId, &Route)> {
-        if let Some(pair) = Words::pair(channel, symbol)
-            && let Some(id) = self.by_words.find(pair)
+        if let Some(words) = words(channel, symbol)
+            && let Some(found) = self.find_words(words)
         {
-            return Some((id, self.rows.get(id.0 as usize)?.as_ref()?));
+            return Some(found);
         }
         let mut topic = [0; PAIR_LEN_MAX];
         let len = channel.len() + 1 + symbol.len();
@@ -113,10 +162,7 @@ impl Routes {
     #[inline(always)]
     pub(super) fn read_symbol(&self, channel: Name, c: &mut Cursor<'_>) -> Option<(RouteId, &Route)> {
         match c.plain_word() {
-            Some(symbol) => {
-                let id = self.by_words.find((channel.word, symbol))?;
-                Some((id, self.rows.get(id.0 as usize)?.as_ref()?))
-            }
+            Some(symbol) => self.find_words(words_from(channel.word, symbol)),
             None => self.find_pair(channel.text, c.bytes().ok()?),
         }
     }
@@ -124,22 +170,109 @@ impl Routes {
     /// The route behind an id.
     #[inline]
     pub fn route(&self, id: RouteId) -> Option<&Route> {
-        self.rows.get(id.0 as usize)?.as_ref()
+        Some(&self.rows.get(id.0 as usize)?.as_ref()?.route)
     }
 
     /// The route behind an id, to be changed.
     pub fn route_mut(&mut self, id: RouteId) -> Option<&mut Route> {
-        self.rows.get_mut(id.0 as usize)?.as_mut()
+        Some(&mut self.rows.get_mut(id.0 as usize)?.as_mut()?.route)
+    }
+
+    /// Says what a message of this route needed, so that it is fetched when the next one is recognised.
+    #[inline]
+    pub(crate) fn set_footprint(&mut self, id: RouteId, footprint: Footprint) {
+        if let Some(Some(row)) = self.rows.get_mut(id.0 as usize) {
+            row.footprint = footprint;
+        }
     }
 
     /// How many topics there are.
     pub fn len(&self) -> usize {
-        self.by_topic.len()
+        self.count
     }
 
     /// True if there is none.
     pub fn is_empty(&self) -> bool {
-        self.by_topic.is_empty()
+        self.count == 0
+    }
+
+    #[inline(always)]
+    fn row(&self, topic: &[u8]) -> Option<(RouteId, &Row)> {
+        self.by_topic.find(hash_of_text(topic), &self.rows, |row| *row.topic == *topic)
+    }
+
+    #[inline(always)]
+    fn find_words(&self, words: Words) -> Option<(RouteId, &Route)> {
+        let (id, row) = self.by_words.find(hash_of(words), &self.rows, |row| row.words == Some(words))?;
+        Some((id, &row.route))
+    }
+
+    /// Fills both tables from the rows.
+    fn place_all(&mut self) {
+        (self.by_topic, self.by_words) = (Places::new(self.count), Places::new(self.count));
+        for (id, row) in self.rows.iter().enumerate() {
+            let Some(row) = row else { continue };
+            self.by_topic.put(hash_of_text(&row.topic), RouteId(id as u32));
+            if let Some(words) = row.words {
+                self.by_words.put(hash_of(words), RouteId(id as u32));
+            }
+        }
+    }
+}
+
+/// Numbers of rows by hash, of which half at least are free, so that a search ends soon.
+#[derive(Debug, Default)]
+struct Places {
+    /// As many as a power of two, or none.
+    places: Vec<Place>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Place {
+    /// What of the hash does not say where it lies, so that hardly any row is looked at in vain.
+    tag: u32,
+    /// The number of the row and one more; zero for a place that is free.
+    row: u32,
+}
+
+impl Places {
+    /// Twice the room that so many need, at least.
+    fn new(count: usize) -> Places {
+        Places { places: vec![Place::default(); (4 * count).next_power_of_two()] }
+    }
+
+    fn has_room(&self, count: usize) -> bool {
+        2 * count <= self.places.len()
+    }
+
+    /// Adds a row, for which there has to be room.
+    fn put(&mut self, hash: u64, id: RouteId) {
+        let last = self.places.len() - 1;
+        let mut at = hash as usize & last;
+        while self.places[at].row != 0 {
+            at = (at + 1) & last;
+        }
+        self.places[at] = Place { tag: (hash >> 32) as u32, row: id.0 + 1 };
+    }
+
+    #[inline(always)]
+    fn find<'r>(&self, hash: u64, rows: &'r [Option<Row>], is_it: impl Fn(&Row) -> bool) -> Option<(RouteId, &'r Row)> {
+        let last = self.places.len().wrapping_sub(1);
+        let mut at = hash as usize;
+        loop {
+            let place = self.places.get(at & last)?;
+            let id = place.row.checked_sub(1)?;
+            if place.tag == (hash >> 32) as u32
+                && let Some(Some(row)) = rows.get(id as usize)
+            {
+                // Not after the compare, which may have to wait for the topic.
+                row.footprint.fetch();
+                if is_it(row) {
+                    return Some((RouteId(id), row));
+                }
+            }
+            at += 1;
+        }
     }
 }
 
@@ -165,62 +298,24 @@ impl Name {
     }
 }
 
-/// Topics of a channel of at most eight bytes and a symbol of at most fifteen, which as integers are compared and hashed
-/// in a few instructions, where a text takes a hundred. Half of the places at least are free, so that a search ends soon.
-#[derive(Debug, Default)]
-struct Words {
-    /// As many as a power of two, or none.
-    places: Vec<Option<(WordPair, RouteId)>>,
-    count: usize,
+/// A topic of a channel of at most eight bytes and a symbol of at most fifteen, each with its first byte lowest: integers
+/// are compared and hashed in a few instructions, where a text takes a hundred.
+type Words = [u64; 3];
+
+/// The two names in a topic, if both are short.
+fn words_of(topic: &str) -> Option<Words> {
+    let (channel, symbol) = topic.split_once(':')?;
+    words(channel.as_bytes(), symbol.as_bytes())
 }
 
-/// A channel and a symbol, each with its first byte lowest.
-type WordPair = (u64, u128);
+#[inline]
+fn words(channel: &[u8], symbol: &[u8]) -> Option<Words> {
+    Some(words_from(u64::try_from(word(channel)?).ok()?, word(symbol)?))
+}
 
-impl Words {
-    /// The two names in a topic, if both are short.
-    fn of(topic: &str) -> Option<WordPair> {
-        let (channel, symbol) = topic.split_once(':')?;
-        Words::pair(channel.as_bytes(), symbol.as_bytes())
-    }
-
-    #[inline]
-    fn pair(channel: &[u8], symbol: &[u8]) -> Option<WordPair> {
-        Some((u64::try_from(word(channel)?).ok()?, word(symbol)?))
-    }
-
-    fn insert(&mut self, pair: WordPair, id: RouteId) {
-        if 2 * (self.count + 1) > self.places.len() {
-            let places = vec![None; (4 * (self.count + 1)).next_power_of_two()];
-            for (pair, id) in std::mem::replace(&mut self.places, places).into_iter().flatten() {
-                self.put(pair, id);
-            }
-        }
-        self.put(pair, id);
-        self.count += 1;
-    }
-
-    fn put(&mut self, pair: WordPair, id: RouteId) {
-        let last = self.places.len() - 1;
-        let mut at = hash_of(pair) & last;
-        while self.places[at].is_some() {
-            at = (at + 1) & last;
-        }
-        self.places[at] = Some((pair, id));
-    }
-
-    #[inline(always)]
-    fn find(&self, pair: WordPair) -> Option<RouteId> {
-        let last = self.places.len().wrapping_sub(1);
-        let mut at = hash_of(pair);
-        loop {
-            let (there, id) = (*self.places.get(at & last)?)?;
-            if there == pair {
-                return Some(id);
-            }
-            at += 1;
-        }
-    }
+#[inline(always)]
+fn words_from(channel: u64, symbol: u128) -> Words {
+    [channel, symbol as u64, (symbol >> 64) as u64]
 }
 
 /// A text of at most fifteen bytes, the first of them lowest. A zero at its end would not be told from no byte at all.
@@ -240,54 +335,32 @@ fn word(text: &[u8]) -> Option<u128> {
     Some(text.iter().rev().fold(0, |word, &byte| word << 8 | u128::from(byte)))
 }
 
-#[inline(always)]
-fn hash_of((channel, symbol): WordPair) -> usize {
-    let mut state = channel;
-    for word in [symbol as u64, (symbol >> 64) as u64] {
-        state = (state ^ word).wrapping_mul(MULTIPLIER).rotate_left(29);
-    }
-    (state ^ state >> 32) as usize
-}
-
 /// The longest topic that is looked up by its parts; a longer one is found by none.
 const PAIR_LEN_MAX: usize = 96;
 
-/// A few multiplications. Keys are topics that we chose ourselves, so nobody can aim at collisions.
-#[derive(Debug, Default)]
-struct TopicHasher(u64);
+#[inline(always)]
+fn hash_of_text(text: &[u8]) -> u64 {
+    // The first and the last sixteen bytes, which overlap in most topics; what lies between them in longer ones does not
+    // tell topics apart often enough to be worth its time.
+    let (first, last) = match (text.first_chunk::<16>(), text.last_chunk::<16>()) {
+        (Some(first), Some(last)) => (u128::from_le_bytes(*first), u128::from_le_bytes(*last)),
+        _ => {
+            let mut short = [0; 16];
+            short[..text.len()].copy_from_slice(text);
+            (u128::from_le_bytes(short), 0)
+        }
+    };
+    hash_of([text.len() as u64 ^ first as u64, (first >> 64) as u64, last as u64, (last >> 64) as u64])
+}
+
+/// A few multiplications. Topics are our own choice, so nobody can aim at collisions.
+#[inline(always)]
+fn hash_of<const N: usize>(words: [u64; N]) -> u64 {
+    let state = words.into_iter().fold(0, |state: u64, word| (state ^ word).wrapping_mul(MULTIPLIER).rotate_left(29));
+    state ^ state >> 32
+}
 
 const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
-
-impl Hasher for TopicHasher {
-    #[inline]
-    fn write(&mut self, bytes: &[u8]) {
-        // The first and the last sixteen bytes, which overlap in most topics; what lies between them in longer ones does not
-        // tell topics apart often enough to be worth its time.
-        let (first, last) = match (bytes.first_chunk::<16>(), bytes.last_chunk::<16>()) {
-            (Some(first), Some(last)) => (u128::from_le_bytes(*first), u128::from_le_bytes(*last)),
-            _ => {
-                let mut short = [0; 16];
-                short[..bytes.len()].copy_from_slice(bytes);
-                (u128::from_le_bytes(short), 0)
-            }
-        };
-        let mut state = self.0 ^ bytes.len() as u64;
-        for word in [first as u64, (first >> 64) as u64, last as u64, (last >> 64) as u64] {
-            state = (state ^ word).wrapping_mul(MULTIPLIER).rotate_left(29);
-        }
-        self.0 = state;
-    }
-
-    #[inline]
-    fn write_usize(&mut self, _: usize) {
-        // The length prefix of a slice; `write` takes the length in already.
-    }
-
-    #[inline]
-    fn finish(&self) -> u64 {
-        self.0 ^ (self.0 >> 32)
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -5,16 +5,17 @@
 
 use std::collections::HashMap;
 
-use wirebook::engine::{Command, Config, Core, LinkDown, LinkId, RequestId, Sink, VenueConfig};
+use wirebook::engine::{Backoff, Command, Config, Core, LinkDown, LinkId, RequestId, Sink, VenueConfig};
 use wirebook::model::{Event, FeedId, Mono, Stamp, Update, VenueId, Wall};
 use wirebook::net::Url;
 use wirebook::net::handshake::{Offered, Upgrade};
 use wirebook::net::http::{HttpLimits, ResponseReader};
 use wirebook::net::stream::End;
 use wirebook::net::ws::{Message, TextCheck, Ws, WsLimits};
-use wirebook::sim;
+use wirebook::sim::faults::Script;
 use wirebook::sim::host::{Fate, Host, LinkId as WireId};
 use wirebook::sim::market::{Side, fingerprint_level};
+use wirebook::sim::{self, VenueKind};
 use wirebook::venue::{Channel, Reply};
 use wirebook::{Error, ErrorKind};
 
@@ -162,6 +163,27 @@ impl World {
             past: HashMap::new(),
             bytes: Vec::with_capacity(64 * 1024),
         }
+    }
+
+    /// A world with a book of each symbol, and the trades of the first, when all books are live.
+    pub fn with_books(kind: VenueKind, symbols: &[&str], script: &str) -> (World, Vec<FeedId>) {
+        let mut sim = sim::Config::new(kind).with_symbols(symbols.len());
+        sim.levels = 20;
+        sim.script = Script::parse(script).unwrap();
+        let mut config = Config::default();
+        config.stale_after_ms = Some(2_000);
+        config.reconnect = Backoff { first_ms: 100, max_ms: 2_000 };
+        config.retry = Backoff { first_ms: 100, max_ms: 2_000 };
+        let mut world = World::new(&sim, config, 1);
+        let books: Vec<FeedId> = symbols.iter().map(|symbol| world.watch(symbol, Channel::Book, Some(100))).collect();
+        world.watch(symbols[0], Channel::Trades, None);
+        assert!(world.run_until_done(4 * SECOND, World::all_live), "{:?}", world.core);
+        (world, books)
+    }
+
+    /// How often each book fell out of the live state.
+    pub fn fell(&self, books: &[FeedId]) -> Vec<u64> {
+        books.iter().map(|feed| self.seen.fell.get(feed).copied().unwrap_or(0)).collect()
     }
 
     pub fn stamp(&self) -> Stamp {

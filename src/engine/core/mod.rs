@@ -16,6 +16,8 @@
 mod fetch;
 mod links;
 mod orders;
+#[cfg(test)]
+mod private_tests;
 mod requests;
 mod session;
 #[cfg(test)]
@@ -466,8 +468,11 @@ impl Core {
                 | Item::Ticker { route, symbol: None, .. }
                 | Item::BidAsk { route, symbol: None, .. }
                 | Item::Candle { route, .. } => {
-                    let Some(route) = link.routes.route(*route) else { continue };
+                    let id = *route;
+                    let Some(route) = link.routes.route(id) else { continue };
                     self.feeds.on_item(route, item, &self.decoded, None, received, kernel, &mut self.todo, sink);
+                    let slot = route.feed;
+                    link.routes.set_footprint(id, self.feeds.footprint(slot));
                 }
                 Item::Ticker { route, symbol: Some(symbol), .. } | Item::BidAsk { route, symbol: Some(symbol), .. } => {
                     let Some(route) = link.routes.route(*route) else { continue };

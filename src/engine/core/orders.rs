@@ -155,7 +155,7 @@ impl Core {
             && session.account.orders.at(order.slot).is_some_and(|order| order.status == OrderStatus::Open)
         {
             session.account.orders.set_status(order.slot, OrderStatus::Canceling);
-            self.order_notes.push(OrderNote { order, answer: None });
+            self.order_notes.push(OrderNote { order, answer: None, changed: true });
         }
         Ok(())
     }
@@ -292,9 +292,10 @@ impl Core {
         if orders.find(handle).is_err() {
             return;
         }
+        let mut changed = false;
         let answer = match outcome {
             Ok(row) => {
-                orders.merge(handle.slot, &row);
+                changed = orders.merge(handle.slot, &row);
                 let order = orders.at(handle.slot);
                 // An answer that says nothing of the state says that the order is there.
                 if act == OrderAct::Create
@@ -302,6 +303,7 @@ impl Core {
                     && order.is_some_and(|order| matches!(order.status, OrderStatus::Pending | OrderStatus::Unknown))
                 {
                     orders.set_status(handle.slot, OrderStatus::Open);
+                    changed = true;
                 }
                 Outcome::Accepted
             }
@@ -323,10 +325,12 @@ impl Core {
                     // The stream may have told already that it is there.
                     (OrderAct::Create, Some(OrderStatus::Pending | OrderStatus::Unknown)) => {
                         self.refuse(handle.venue, handle.slot, &error);
+                        changed = true;
                     }
                     (OrderAct::Cancel, Some(OrderStatus::Canceling)) => {
                         // It goes on, unless it has ended: then nobody told us.
                         orders.set_status(handle.slot, OrderStatus::Open);
+                        changed = true;
                         if error.kind() == ErrorKind::OrderNotFound {
                             session.look_up(handle, now.mono, now.mono);
                         }
@@ -336,7 +340,7 @@ impl Core {
                 Outcome::Rejected(error)
             }
         };
-        self.order_notes.push(OrderNote { order: handle, answer: Some((act, answer)) });
+        self.order_notes.push(OrderNote { order: handle, answer: Some((act, answer)), changed });
         self.wake(now.mono);
     }
 
@@ -362,7 +366,11 @@ impl Core {
             order.error = Some(error.clone());
         }
         session.look_up(handle, now.mono, at);
-        self.order_notes.push(OrderNote { order: handle, answer: Some((request.act, Outcome::Unknown(error))) });
+        self.order_notes.push(OrderNote {
+            order: handle,
+            answer: Some((request.act, Outcome::Unknown(error))),
+            changed: true,
+        });
         self.wake(at);
     }
 
@@ -443,7 +451,7 @@ impl Core {
             if let Some(order) = session.account.orders.at_mut(handle.slot) {
                 order.error = Some(error);
             }
-            self.order_notes.push(OrderNote { order: handle, answer: None });
+            self.order_notes.push(OrderNote { order: handle, answer: None, changed: true });
         }
         self.reconciled(venue_id, now);
     }
@@ -461,7 +469,9 @@ impl Core {
                 let event = Event::OrderAnswer { order, act: *act, outcome };
                 sink.update(&Update { feed, market, received: now, kernel: None, event });
             }
-            sink.update(&Update { feed, market, received: now, kernel: None, event: Event::Order(order) });
+            if note.changed {
+                sink.update(&Update { feed, market, received: now, kernel: None, event: Event::Order(order) });
+            }
         }
         self.order_notes = notes;
     }

@@ -139,6 +139,8 @@ pub(super) struct OrderNote {
     pub(super) order: OrderId,
     /// The answer to a request of ours, if it is one.
     pub(super) answer: Option<(OrderAct, crate::model::Outcome)>,
+    /// The order itself changed.
+    pub(super) changed: bool,
 }
 
 /// Rows that one question brings at most, where the venue lets us choose.

@@ -27,7 +27,7 @@ use serde_json::Value;
 
 use self::streams::Kind;
 use super::hub::{ConnId, Hub, PerConn, Rules};
-use super::limits::Sliding;
+use super::limits::{PerRoute, Sliding};
 use super::market::{Event, Span, Symbol};
 use super::shown::Shown;
 use super::text::put_string;
@@ -103,7 +103,7 @@ struct Client {
 pub(super) struct Okex {
     clients: PerConn<Client>,
     connects: Sliding,
-    requests: rest::Limiter,
+    requests: PerRoute,
     /// What each stream of the hub is.
     kinds: Vec<Kind>,
     /// The book behind each stream of `books`, by the index of the stream.
@@ -115,7 +115,7 @@ impl Okex {
         Okex {
             clients: PerConn::default(),
             connects: Sliding::new(config.limits.connects_per_s, SECOND),
-            requests: rest::Limiter::new(config.limits.requests_per_2s),
+            requests: PerRoute::new(config.limits.requests_per_2s, 2 * SECOND),
             kinds: Vec::new(),
             shown: Vec::new(),
         }

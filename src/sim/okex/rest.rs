@@ -1,35 +1,14 @@
 //! The REST half of the loopback OKX: public data under `/api/v5/public` and `/api/v5/market`.
 
-use std::collections::HashMap;
-
 use super::super::hub::Hub;
-use super::super::limits::Sliding;
 use super::super::market::Side;
 use super::super::text::put_string;
 use super::super::wire::{HttpReply, Request};
 use super::streams::SPANS;
-use super::{Okex, SECOND, frames, span};
+use super::{Okex, frames, span};
 
 /// Rows of candles and trades in one answer, at most.
 const ROWS_MAX: usize = 500;
-
-/// So many requests of each kind in two seconds.
-#[derive(Debug)]
-pub(super) struct Limiter {
-    max: usize,
-    by_route: HashMap<&'static str, Sliding>,
-}
-
-impl Limiter {
-    pub(super) fn new(max: usize) -> Self {
-        Limiter { max, by_route: HashMap::new() }
-    }
-
-    fn hit(&mut self, route: &'static str, now_ns: u64) -> bool {
-        let max = self.max;
-        self.by_route.entry(route).or_insert_with(|| Sliding::new(max, 2 * SECOND)).hit(now_ns).is_ok()
-    }
-}
 
 /// An answer that is an error: code and message.
 type Answer = Result<String, (u32, String)>;

@@ -24,9 +24,10 @@ mod tests;
 
 use self::private::{ACCESS, Access, OLDER_ACCESS};
 
-use self::rest::{markets, percent_encoded, refusal};
+use self::rest::{markets, refusal};
 use self::streams::{event_name, on_data, on_usual_data, on_whole_book};
 use super::shared::{cut, no_candles, unreadable};
+use super::sign::percent_encode;
 use super::{
     Act, Answer, AnswerError, Ask, Channel, DecodeError, Decoded, Item, MessageLimit, Method, PingRule, Profile, Reply,
     Request, RestLimit, Route, RouteId, Routes, Venue,
@@ -312,8 +313,11 @@ impl Venue for Binance {
                     return Err(Error::new(ErrorKind::ArgumentsRequired, "a snapshot needs a market"));
                 };
                 let (limit, weight) = self.variant.profile.snapshot_depth(depth);
-                let symbol = percent_encoded(&market.venue_symbol);
-                (format!("/api/v3/depth?symbol={symbol}&limit={limit}"), weight)
+                let mut target = "/api/v3/depth?symbol=".to_owned();
+                // Symbols may hold letters beyond ASCII since December 2025.
+                percent_encode(&market.venue_symbol, &mut target);
+                target.push_str(&format!("&limit={limit}"));
+                (target, weight)
             }
         };
         Ok(Request { method: Method::Get, target, weight })

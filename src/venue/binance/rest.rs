@@ -175,18 +175,6 @@ pub(super) fn code(asset: &str) -> &str {
     if asset == "YOYO" { "YOYOW" } else { asset }
 }
 
-/// Symbols may hold letters beyond ASCII since December 2025.
-pub(super) fn percent_encoded(symbol: &str) -> String {
-    let mut out = String::with_capacity(symbol.len());
-    for byte in symbol.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(byte as char),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
-}
-
 /// `{"code":-1121,"msg":"Invalid symbol."}`; the text decides before the code, the code before the status.
 pub(super) fn refusal(reply: &Reply<'_>) -> Error {
     let (mut code, mut message) = (None, "");

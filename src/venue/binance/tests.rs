@@ -301,7 +301,9 @@ fn rest_requests_carry_their_weight() {
     assert_eq!((request(100).target.as_str(), request(100).weight), ("/api/v3/depth?symbol=ETHBTC&limit=100", 5));
     assert_eq!((request(101).target.as_str(), request(101).weight), ("/api/v3/depth?symbol=ETHBTC&limit=500", 25));
     assert_eq!((request(u16::MAX).weight, request(1_000).weight), (250, 50));
-    assert_eq!(percent_encoded("币安USDT"), "%E5%B8%81%E5%AE%89USDT");
+    let market = Market { venue_symbol: "币安USDT".into(), ..market };
+    let target = adapter().request(Ask::Snapshot { depth: 100 }, Some(&market)).unwrap().target;
+    assert_eq!(target, "/api/v3/depth?symbol=%E5%B8%81%E5%AE%89USDT&limit=100");
 }
 
 #[test]

@@ -164,6 +164,8 @@ fn answers_find_their_requests() {
         let text = right.replace("add_order", method).replace("123", "1");
         assert!(matches!(rows_of(&mut adapter, &text)[..], [PrivateRow::Answer { outcome: Ok(_), .. }]), "{method}");
     }
+    let nameless = rows_of(&mut adapter, r#"{"req_id":1,"success":false,"error":"Malformed request"}"#);
+    assert!(matches!(nameless[..], [PrivateRow::Answer { outcome: Err(_), .. }]));
     let mut refusal = |text: &str| {
         let frame = format!(r#"{{"method":"add_order","req_id":1,"success":false,"error":"{text}"}}"#);
         let mut rows = rows_of(&mut adapter, &frame);

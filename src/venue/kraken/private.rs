@@ -278,8 +278,6 @@ impl Stream {
     }
 }
 
-// --- What comes --------------------------------------------------------------------------------------------------------
-
 /// The token comes before the connection, so that there is one unless something is out of order.
 fn has_token(cx: &Context<'_>) -> Result<(), Error> {
     if cx.token.is_empty() {
@@ -307,7 +305,8 @@ impl Link {
     /// subscription with a `channel` in the result.
     fn on_answer(&mut self, root: Node<'_>, out: &mut PrivateRows) {
         let (method, message) = (root.text("method"), root.text("error"));
-        let is_success = root.get("success").and_then(|success| success.bool().ok()).unwrap_or(message.is_empty());
+        let success = root.get("success").and_then(|success| success.bool().ok());
+        let Some(is_success) = success.or((!message.is_empty()).then_some(false)) else { return };
         let Some(request) = root.get("req_id").and_then(|id| id.u64().ok()).and_then(|id| self.request_of(id)) else {
             return;
         };
@@ -324,7 +323,9 @@ impl Link {
             }
             return;
         }
-        if matches!(method, "subscribe" | "unsubscribe" | "ping" | "pong") {
+        // A request that could not even be read is refused without its name.
+        let is_nameless = method.is_empty() && !is_success;
+        if !is_nameless && !matches!(method, "add_order" | "amend_order" | "cancel_order" | "cancel_all") {
             return;
         }
         if is_success {
@@ -341,6 +342,7 @@ impl Link {
         };
         out.push(PrivateRow::Answer { request, outcome: Err(refused(message, kind).of_order()) });
         if message.starts_with("ESession:") {
+            // The token has ended along with the subscriptions that kept it alive.
             out.push(PrivateRow::Expired);
         }
     }

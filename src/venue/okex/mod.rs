@@ -5,6 +5,7 @@
 //! above the decoders are from captures of May 2022 and from OKX's documentation of 2025.
 
 mod fetch;
+mod orders;
 mod private;
 #[cfg(test)]
 mod private_tests;
