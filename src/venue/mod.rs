@@ -17,6 +17,7 @@ mod shared;
 mod sign;
 #[allow(dead_code)]
 mod trading;
+mod written;
 
 pub use binance::{BINANCE, BINANCEJE, BINANCEUS};
 pub use bitfinex::BITFINEX;
