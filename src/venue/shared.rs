@@ -52,10 +52,12 @@ pub(super) fn no_candles(profile: &Profile, timeframe: Timeframe) -> Error {
     Error::new(ErrorKind::NotSupported, text).at(profile.id)
 }
 
-/// The markets of a list of `what`. One row that cannot be read must not hide the others; none at all is an error.
+/// The markets of a list of `what`. One row that cannot be read must not hide the others; a list of which none can be read is
+/// an error, an empty one is not: a venue may have no futures.
 pub(super) fn readable(rows: impl Iterator<Item = Option<Market>>, what: &str) -> Result<Vec<Market>, Error> {
-    let list: Vec<Market> = rows.flatten().collect();
-    if list.is_empty() {
+    let mut count = 0;
+    let list: Vec<Market> = rows.inspect(|_| count += 1).flatten().collect();
+    if list.is_empty() && count > 0 {
         return Err(Error::new(ErrorKind::BadResponse, format!("the list of {what} holds no readable market")));
     }
     Ok(list)
