@@ -77,6 +77,7 @@ pub(super) fn edit(
 ) -> Result<(), Error> {
     begin("ou", out);
     name(order, cx, out)?;
+    let named = out.len();
     if let Some(price) = price {
         match order.kind {
             OrderKind::Limit => quoted("price", price, out),
@@ -90,6 +91,9 @@ pub(super) fn edit(
         if !more.is_zero() {
             quoted("delta", signed(more, order.side)?, out);
         }
+    }
+    if out.len() == named {
+        return Err(Error::new(ErrorKind::NoChange, "the order has this amount already"));
     }
     end(out);
     Ok(())
