@@ -424,6 +424,11 @@ fn positions_and_fees() {
     assert_eq!(fees("BTC/USDT:USDT"), (1, money("-0.0002"), money("0.00065")));
     let Fetched::TradingFees(all) = reply(&Fetch::TradingFees { market: None }, 200, body).unwrap() else { panic!() };
     assert_eq!(all.len(), 5);
+    let without = body.replace("0.0002", "null");
+    let Fetched::TradingFees(all) = reply(&Fetch::TradingFees { market: None }, 200, &without).unwrap() else {
+        panic!()
+    };
+    assert_eq!(all.len(), 4);
     assert_eq!(reply(&Fetch::TradingFees { market: None }, 200, "[1]").unwrap_err().kind(), ErrorKind::BadResponse);
 }
 

@@ -19,6 +19,8 @@ mod private_tests;
 mod rest;
 mod rows;
 #[cfg(test)]
+mod session_tests;
+#[cfg(test)]
 mod tests;
 
 use self::channels::Channels;

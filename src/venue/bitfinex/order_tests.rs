@@ -137,6 +137,7 @@ fn changes_and_cancellations_are_spelled_as_documented() {
     assert_eq!(text(&edit("", "0.03"), &sold), r#"[0,"ou",null,{"id":1234567,"delta":"-0.02"}]"#);
     assert_eq!(text(&edit("", "0.004"), &sold), r#"[0,"ou",null,{"id":1234567,"delta":"0.006"}]"#);
     assert_eq!(text(&edit("52010", "0.01"), &known), r#"[0,"ou",null,{"id":1234567,"price":"52010"}]"#);
+    assert_eq!(written(&edit("", "0.01"), &known).unwrap_err().kind(), ErrorKind::NoChange);
     let by_ours = r#"[0,"ou",null,{"cid":1700000000001,"cid_date":"2023-11-14","price":"52010"}]"#;
     assert_eq!(text(&edit("52010", ""), &ours), by_ours);
     let stop_limit = Order { id: id("1234567"), ..order(&markets, OrderKind::StopLimit) };

@@ -77,6 +77,7 @@ pub(super) fn edit(
 ) -> Result<(), Error> {
     begin("ou", out);
     name(order, cx, out)?;
+    let named = out.len();
     if let Some(price) = price {
         match order.kind {
             OrderKind::Limit => quoted("price", price, out),
@@ -90,6 +91,9 @@ pub(super) fn edit(
         if !more.is_zero() {
             quoted("delta", signed(more, order.side)?, out);
         }
+    }
+    if out.len() == named {
+        return Err(Error::new(ErrorKind::NoChange, "the order has this amount already"));
     }
     end(out);
     Ok(())
@@ -148,7 +152,7 @@ fn name_of(order: &Order) -> Result<&'static str, Error> {
 }
 
 /// Our id as the number that the venue takes.
-pub(super) fn number_of(id: &Id) -> Result<u64, Error> {
+fn number_of(id: &Id) -> Result<u64, Error> {
     let number = id.as_u64().filter(|number| (1..CID_END).contains(number) && Id::of_u64(*number) == *id);
     number.ok_or_else(|| {
         let message = format!("a client order id is a whole number from 1 to {}, without leading zeros", CID_END - 1);

@@ -5,9 +5,9 @@
 //! not the request. The engine's greeting makes the venue put numbers behind each frame; nobody says how they count here.
 
 use super::BITFINEX;
+use super::orders;
 use super::rest::{kind_or, refused};
 use super::rows::{self, Cells};
-use super::{orders, orders::number_of};
 use crate::credentials::{Credentials, Secret};
 use crate::error::{Error, ErrorKind};
 use crate::json::{DocParser, JsonError, Kind, Node};
@@ -138,7 +138,7 @@ impl BitfinexTrading {
         if self.account.is_none() {
             return Err(needs_credentials());
         }
-        let (id, cid) = (order.id.as_u64().unwrap_or(0), number_of(&order.client_order_id).unwrap_or(0));
+        let [id, cid] = [order.id, order.client_order_id].map(|id| id.as_u64().unwrap_or(0));
         let (kind, resized) = match act {
             OrderAct::Create => {
                 orders::create(order, cx, out)?;
