@@ -26,7 +26,7 @@ use crate::{
     book::side::Level,
     decimal::{self, DecimalError, Fixed, Parts, Scaler},
     sys::{
-        lanes::Lanes,
+        lanes::{self, Lanes},
         pairs::{self, Between},
     },
 };
@@ -192,28 +192,36 @@ impl<'a> Cursor<'a> {
     }
 
     /// Reads the digits of a bare integer of at most fifteen, without a needless zero. `None`, and nothing is read, if
-    /// anything else comes.
+    /// anything else comes. The caller has to see that a comma or a bracket follows.
     #[inline(always)]
     pub(crate) fn plain_digits(&mut self) -> Option<&'a [u8]> {
-        let near = self.near::<NEAR>()?;
+        let near = self.near::<16>()?;
         let len = decimal::integer_len(Lanes::of(near, 0)?)?;
-        if !ends_number(*near.get(len)?) {
-            return None;
-        }
         self.position += len;
         near.get(..len)
     }
 
-    /// Reads a bare integer of at most fifteen digits. `None`, and nothing is read, if anything else comes.
+    /// Reads a bare integer of at most fifteen digits, not before the sixteenth byte of the text. `None` if anything else
+    /// comes. The caller has to see that a comma or a bracket follows.
     #[inline(always)]
     pub(crate) fn plain_u64(&mut self) -> Option<u64> {
-        let near = self.near::<NEAR>()?;
-        let (value, len) = decimal::integer(Lanes::of(near, 0)?)?;
-        if !ends_number(*near.get(len)?) {
-            return None;
-        }
+        let len = decimal::integer_len(Lanes::of(self.near::<16>()?, 0)?)?;
         self.position += len;
-        Some(value)
+        let last = self.text.get(..self.position)?.last_chunk()?;
+        let [upper, lower] = lanes::last_digits(last, len)?;
+        Some(u64::from(upper) * 100_000_000 + u64::from(lower))
+    }
+
+    /// Reads a string of at most 15 bytes without escapes, and says whether one came. Nothing is read otherwise, or if too
+    /// little is behind it.
+    #[inline(always)]
+    pub(crate) fn eat_plain_string(&mut self) -> bool {
+        let Some(near) = self.near::<NEAR>() else { return false };
+        let len = short_string(near).filter(|len| *len < 16);
+        if let Some(len) = len {
+            self.position += len + 2;
+        }
+        len.is_some()
     }
 
     /// Whether all of the text has been read.
@@ -321,20 +329,22 @@ impl<'a> Cursor<'a> {
         self.any_bytes()
     }
 
-    /// Reads a string of 16 to 31 bytes without escapes, as most topics are, as the bytes between its quotes. `None`, and
-    /// nothing is read, if anything else comes, or too little behind it.
+    /// Reads a string of at most 31 bytes, as most topics are, as two little-endian integers: its bytes, zeros, and its length as
+    /// the highest byte. `None`, and nothing is read, if anything else comes, or too little behind it. Backslashes and
+    /// control characters are left in, which a text that is looked for with this has none of.
     #[inline(always)]
-    pub(crate) fn plain_topic(&mut self) -> Option<&'a [u8]> {
+    pub(crate) fn plain_topic(&mut self) -> Option<[u128; 2]> {
         let near = self.near::<36>()?;
         let (first, second) = (Lanes::of(near, 1)?, Lanes::of(near, 17)?);
-        let stops = first.string_stops() | second.string_stops() << 16;
-        // With no stop at all this is 32, and the byte there is no quote or not known to be the first.
-        let len = stops.trailing_zeros() as usize;
-        if near[0] != b'"' || len == 32 || *near.get(1 + len)? != b'"' {
+        let quotes = first.quotes() | second.quotes() << 16;
+        // With no quote at all this is 32.
+        let len = quotes.trailing_zeros();
+        if near[0] != b'"' || len == 32 {
             return None;
         }
-        self.position += len + 2;
-        near.get(1..1 + len)
+        self.position += len as usize + 2;
+        let below = |len: u32| if len < 16 { (1_u128 << (8 * len)) - 1 } else { u128::MAX };
+        Some([first.bits() & below(len), second.bits() & below(len.saturating_sub(16)) | u128::from(len) << 120])
     }
 
     #[inline(never)]
@@ -537,7 +547,7 @@ impl<'a> Cursor<'a> {
     /// # Errors
     /// `Inexact` if finer scales are needed, with scales that do; `LevelsMax`; those of the text. On any error `out` is
     /// as it was.
-    #[inline]
+    #[inline(always)]
     pub fn levels(
         &mut self,
         price_scale: u8,
@@ -548,7 +558,11 @@ impl<'a> Cursor<'a> {
         if self.usual_levels([price_scale, qty_scale], levels_max, out) {
             return Ok(0);
         }
-        self.any_levels(price_scale, qty_scale, levels_max, out)
+        // On a copy, so that the cursor itself is never lent and stays in registers.
+        let mut ahead = *self;
+        let read = ahead.any_levels(price_scale, qty_scale, levels_max, out);
+        *self = ahead;
+        read
     }
 
     /// Reads an array that is empty or has nothing but rows that [`pairs::rows`] understands. False, and nothing is read, if

@@ -223,7 +223,7 @@ impl Decoded {
     ///
     /// # Errors
     /// What the text has wrong, [`JsonErrorKind::LevelsMax`](crate::json::JsonErrorKind) among it.
-    #[inline]
+    #[inline(always)]
     pub fn read_levels(
         &mut self,
         c: &mut Cursor<'_>,

@@ -36,7 +36,9 @@ pub struct Routes {
     by_topic: HashMap<Box<[u8]>, RouteId, BuildHasherDefault<TopicHasher>>,
     rows: Vec<Option<Route>>,
     /// Those topics once more that are made of two short names.
-    by_words: Words,
+    by_words: Words<WordPair>,
+    /// Those once more that are no longer than most.
+    by_text: Words<[u128; 2]>,
 }
 
 impl Routes {
@@ -58,9 +60,7 @@ impl Routes {
             }
         };
         self.by_topic.insert(topic.as_bytes().into(), id);
-        if let Some(pair) = Words::of(topic) {
-            self.by_words.insert(pair, id);
-        }
+        self.insert_words(topic.as_bytes(), id);
         id
     }
 
@@ -68,12 +68,21 @@ impl Routes {
     pub fn remove(&mut self, topic: &str) {
         if let Some(id) = self.by_topic.remove(topic.as_bytes()) {
             self.rows[id.0 as usize] = None;
-            self.by_words = Words::default();
-            for (topic, &id) in &self.by_topic {
-                if let Some(pair) = std::str::from_utf8(topic).ok().and_then(Words::of) {
-                    self.by_words.insert(pair, id);
-                }
+            let by_topic = std::mem::take(&mut self.by_topic);
+            (self.by_words, self.by_text) = (Words::default(), Words::default());
+            for (topic, &id) in &by_topic {
+                self.insert_words(topic, id);
             }
+            self.by_topic = by_topic;
+        }
+    }
+
+    fn insert_words(&mut self, topic: &[u8], id: RouteId) {
+        if let Some(pair) = pair_of(topic) {
+            self.by_words.insert(pair, id);
+        }
+        if let Some(text) = text_of(topic) {
+            self.by_text.insert(text, id);
         }
     }
 
@@ -81,7 +90,7 @@ impl Routes {
     pub fn clear(&mut self) {
         self.by_topic.clear();
         self.rows.clear();
-        self.by_words = Words::default();
+        (self.by_words, self.by_text) = (Words::default(), Words::default());
     }
 
     /// The route of a topic.
@@ -94,7 +103,7 @@ impl Routes {
     /// The route of the topic `channel:symbol`, where a message names both apart.
     #[inline]
     pub fn find_pair(&self, channel: &[u8], symbol: &[u8]) -> Option<(RouteId, &Route)> {
-        if let Some(pair) = Words::pair(channel, symbol)
+        if let Some(pair) = pair(channel, symbol)
             && let Some(id) = self.by_words.find(pair)
         {
             return Some((id, self.rows.get(id.0 as usize)?.as_ref()?));
@@ -119,6 +128,14 @@ impl Routes {
             }
             None => self.find_pair(channel.text, c.bytes().ok()?),
         }
+    }
+
+    /// The route of a topic that comes next in a message, which is read. `None` if anything else comes, or if the topic is
+    /// longer than most: [`Routes::find`] may know it then.
+    #[inline(always)]
+    pub(super) fn read_topic(&self, c: &mut Cursor<'_>) -> Option<(RouteId, &Route)> {
+        let id = self.by_text.find(c.plain_topic()?)?;
+        Some((id, self.rows.get(id.0 as usize)?.as_ref()?))
     }
 
     /// The route behind an id.
@@ -165,62 +182,99 @@ impl Name {
     }
 }
 
-/// Topics of a channel of at most eight bytes and a symbol of at most fifteen, which as integers are compared and hashed
-/// in a few instructions, where a text takes a hundred. Half of the places at least are free, so that a search ends soon.
-#[derive(Debug, Default)]
-struct Words {
+/// Short topics as integers, which are compared and hashed in a few instructions, where a text takes a hundred. Half of the
+/// places at least are free, so that a search ends soon.
+#[derive(Debug)]
+struct Words<K> {
     /// As many as a power of two, or none.
-    places: Vec<Option<(WordPair, RouteId)>>,
+    places: Vec<Option<(K, RouteId)>>,
     count: usize,
 }
 
-/// A channel and a symbol, each with its first byte lowest.
+/// Integers that stand for a topic.
+trait Key: Copy + PartialEq {
+    fn hash(self) -> usize;
+}
+
+/// A channel of at most eight bytes and a symbol of at most fifteen, each with its first byte lowest.
 type WordPair = (u64, u128);
 
-impl Words {
-    /// The two names in a topic, if both are short.
-    fn of(topic: &str) -> Option<WordPair> {
-        let (channel, symbol) = topic.split_once(':')?;
-        Words::pair(channel.as_bytes(), symbol.as_bytes())
+impl Key for WordPair {
+    #[inline(always)]
+    fn hash(self) -> usize {
+        hash_of(self.0, [self.1 as u64, (self.1 >> 64) as u64])
     }
+}
 
-    #[inline]
-    fn pair(channel: &[u8], symbol: &[u8]) -> Option<WordPair> {
-        Some((u64::try_from(word(channel)?).ok()?, word(symbol)?))
+/// As [`Cursor::plain_topic`] reads it.
+impl Key for [u128; 2] {
+    #[inline(always)]
+    fn hash(self) -> usize {
+        let [first, second] = self;
+        hash_of(first as u64, [(first >> 64) as u64, second as u64, (second >> 64) as u64])
     }
+}
 
-    fn insert(&mut self, pair: WordPair, id: RouteId) {
+impl<K> Default for Words<K> {
+    fn default() -> Words<K> {
+        Words { places: Vec::new(), count: 0 }
+    }
+}
+
+impl<K: Key> Words<K> {
+    fn insert(&mut self, key: K, id: RouteId) {
         if 2 * (self.count + 1) > self.places.len() {
             let places = vec![None; (4 * (self.count + 1)).next_power_of_two()];
-            for (pair, id) in std::mem::replace(&mut self.places, places).into_iter().flatten() {
-                self.put(pair, id);
+            for (key, id) in std::mem::replace(&mut self.places, places).into_iter().flatten() {
+                self.put(key, id);
             }
         }
-        self.put(pair, id);
+        self.put(key, id);
         self.count += 1;
     }
 
-    fn put(&mut self, pair: WordPair, id: RouteId) {
+    fn put(&mut self, key: K, id: RouteId) {
         let last = self.places.len() - 1;
-        let mut at = hash_of(pair) & last;
+        let mut at = key.hash() & last;
         while self.places[at].is_some() {
             at = (at + 1) & last;
         }
-        self.places[at] = Some((pair, id));
+        self.places[at] = Some((key, id));
     }
 
     #[inline(always)]
-    fn find(&self, pair: WordPair) -> Option<RouteId> {
+    fn find(&self, key: K) -> Option<RouteId> {
         let last = self.places.len().wrapping_sub(1);
-        let mut at = hash_of(pair);
+        let mut at = key.hash();
         loop {
-            let (there, id) = (*self.places.get(at & last)?)?;
-            if there == pair {
-                return Some(id);
+            let (there, id) = self.places.get(at & last)?.as_ref()?;
+            if *there == key {
+                return Some(*id);
             }
             at += 1;
         }
     }
+}
+
+/// The two names in a topic, if both are short.
+fn pair_of(topic: &[u8]) -> Option<WordPair> {
+    let colon = topic.iter().position(|byte| *byte == b':')?;
+    pair(&topic[..colon], &topic[colon + 1..])
+}
+
+#[inline]
+fn pair(channel: &[u8], symbol: &[u8]) -> Option<WordPair> {
+    Some((u64::try_from(word(channel)?).ok()?, word(symbol)?))
+}
+
+/// A topic as it is read from a message, if it can be read so.
+fn text_of(topic: &[u8]) -> Option<[u128; 2]> {
+    let mut text = vec![b'"'];
+    text.extend_from_slice(topic);
+    text.push(b'"');
+    text.resize(text.len() + 36, 0);
+    let mut c = Cursor::new(&text);
+    c.plain_topic().filter(|_| c.position() == topic.len() + 2)
 }
 
 /// A text of at most fifteen bytes, the first of them lowest. A zero at its end would not be told from no byte at all.
@@ -241,11 +295,8 @@ fn word(text: &[u8]) -> Option<u128> {
 }
 
 #[inline(always)]
-fn hash_of((channel, symbol): WordPair) -> usize {
-    let mut state = channel;
-    for word in [symbol as u64, (symbol >> 64) as u64] {
-        state = (state ^ word).wrapping_mul(MULTIPLIER).rotate_left(29);
-    }
+fn hash_of<const N: usize>(first: u64, words: [u64; N]) -> usize {
+    let state = words.into_iter().fold(first, |state, word| (state ^ word).wrapping_mul(MULTIPLIER).rotate_left(29));
     (state ^ state >> 32) as usize
 }
 
