@@ -25,6 +25,7 @@ use super::{JsonError, JsonErrorKind};
 use crate::{
     book::side::Level,
     decimal::{self, DecimalError, Fixed, Parts, Scaler},
+    model::Id,
     sys::{
         lanes::{self, Lanes},
         pairs::{self, Between},
@@ -201,6 +202,13 @@ impl<'a> Cursor<'a> {
         near.get(..len)
     }
 
+    /// Reads the same as an id.
+    #[inline(always)]
+    pub(crate) fn plain_id(&mut self) -> Option<Id> {
+        let near = self.near::<16>()?;
+        Id::of_digits(near, self.plain_digits()?.len())
+    }
+
     /// Reads a bare integer of at most fifteen digits, not before the sixteenth byte of the text. `None` if anything else
     /// comes. The caller has to see that a comma or a bracket follows.
     #[inline(always)]
@@ -329,22 +337,22 @@ impl<'a> Cursor<'a> {
         self.any_bytes()
     }
 
-    /// Reads a string of at most 31 bytes, as most topics are, as two little-endian integers: its bytes, zeros, and its length as
-    /// the highest byte. `None`, and nothing is read, if anything else comes, or too little behind it. Backslashes and
-    /// control characters are left in, which a text that is looked for with this has none of.
+    /// Reads a string of at most 31 bytes, as most topics are, as little-endian integers: its bytes, zeros, and its length as the
+    /// highest byte. `None`, and nothing is read, if anything else comes, or too little behind it. Backslashes and control
+    /// characters are left in, which a text that is looked for with this has none of.
     #[inline(always)]
-    pub(crate) fn plain_topic(&mut self) -> Option<[u128; 2]> {
+    pub(crate) fn plain_topic(&mut self) -> Option<[u64; 4]> {
         let near = self.near::<36>()?;
-        let (first, second) = (Lanes::of(near, 1)?, Lanes::of(near, 17)?);
-        let quotes = first.quotes() | second.quotes() << 16;
+        let quotes = Lanes::of(near, 1)?.quotes() | Lanes::of(near, 17)?.quotes() << 16;
         // With no quote at all this is 32.
-        let len = quotes.trailing_zeros();
+        let len = quotes.trailing_zeros() as usize;
+        let mut words = lanes::first_bytes(near.get(1..)?.first_chunk()?, len)?;
         if near[0] != b'"' || len == 32 {
             return None;
         }
-        self.position += len as usize + 2;
-        let below = |len: u32| if len < 16 { (1_u128 << (8 * len)) - 1 } else { u128::MAX };
-        Some([first.bits() & below(len), second.bits() & below(len.saturating_sub(16)) | u128::from(len) << 120])
+        words[3] |= (len as u64) << 56;
+        self.position += len + 2;
+        Some(words)
     }
 
     #[inline(never)]

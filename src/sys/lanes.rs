@@ -140,6 +140,25 @@ pub(crate) fn last_digits(bytes: &[u8; 16], len: usize) -> Option<[u32; 2]> {
     }
 }
 
+/// The first `len` of 32 bytes and zeros, as little-endian integers. `None` if there are not as many.
+#[inline(always)]
+pub(crate) fn first_bytes(bytes: &[u8; 32], len: usize) -> Option<[u64; 4]> {
+    let mask = FIRST.get(32_usize.checked_sub(len)?..)?.first_chunk::<32>()?;
+    let word = |bytes: &[u8; 32], at: usize| bytes[at..].first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
+    Some([0, 8, 16, 24].map(|at| word(bytes, at) & word(mask, at)))
+}
+
+/// From place `32 - n` on: a mask of the first `n` of 32 bytes.
+static FIRST: [u8; 64] = {
+    let mut table = [0; 64];
+    let mut at = 0;
+    while at < 32 {
+        table[at] = 0xff;
+        at += 1;
+    }
+    table
+};
+
 /// From place `n` on: a mask of the last `n` of sixteen digits, each without what makes it a character.
 static LAST: [u8; 32] = {
     let mut table = [0; 32];
@@ -350,6 +369,15 @@ mod tests {
             prop_assert_eq!(four_times_eight_digits(digits), numbers);
             prop_assert_eq!(two_times_eight_digits([digits[0], digits[1]]), [numbers[0], numbers[1]]);
             prop_assert_eq!(digits.map(eight_digits_plain), numbers);
+        }
+
+        #[test]
+        fn the_first_bytes_are_cut_out(text in "[ -~]{32}", len in 0..=33_usize) {
+            let bytes = text.as_bytes().first_chunk().unwrap();
+            let words = first_bytes(bytes, len).map(|words| words.map(u64::to_le_bytes).concat());
+            let mut wanted = bytes[..len.min(32)].to_vec();
+            wanted.resize(32, 0);
+            prop_assert_eq!(words, (len <= 32).then_some(wanted));
         }
 
         #[test]

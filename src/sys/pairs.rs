@@ -118,7 +118,7 @@ fn detect() -> bool {
 
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
-    use super::{Between, Pair};
+    use super::Between;
     use std::arch::x86_64::{
         __m128i, __m256i, _mm_cvtsi128_si64, _mm_extract_epi64, _mm_loadu_si128, _mm_madd_epi16, _mm_packus_epi32,
         _mm_set1_epi8, _mm_set1_epi32, _mm_shuffle_epi8, _mm256_add_epi8, _mm256_adds_epu8, _mm256_and_si256,
@@ -272,7 +272,13 @@ mod avx2 {
     /// 80 bytes follow on `at`, or if `END`, the text has 64 and `at` is not behind its end; both scales are below 16.
     #[target_feature(enable = "avx2,bmi1,bmi2")]
     #[inline]
-    unsafe fn in_window<const END: bool>(text: &[u8], at: usize, between: Between, scales: [u8; 2]) -> Option<Pair> {
+    unsafe fn in_window<const END: bool>(
+        text: &[u8],
+        at: usize,
+        between: Between,
+        scales: [u8; 2],
+        numbers: &mut [i64; 2],
+    ) -> Option<NonZeroUsize> {
         // SAFETY: as for this function.
         let Masks { quotes, points } = unsafe { masks::<END>(text, at) };
         let first_end = quotes.trailing_zeros();
@@ -282,7 +288,7 @@ mod avx2 {
             return None;
         }
         // SAFETY: with a quote behind `second` all of these places are in the text.
-        unsafe { in_place::<END>(text, at, first_end, second..second_end, points, between, scales) }
+        unsafe { in_place::<END>(text, at, first_end, second..second_end, points, between, scales, numbers) }
     }
 
     /// The pair of which both numbers are found, and where the second ends. `points` are those from `at` on.
@@ -292,6 +298,7 @@ mod avx2 {
     /// below 16.
     #[target_feature(enable = "avx2,bmi1,bmi2")]
     #[inline]
+    #[allow(clippy::too_many_arguments)] // All of them in registers.
     unsafe fn in_place<const END: bool>(
         text: &[u8],
         at: usize,
@@ -300,7 +307,8 @@ mod avx2 {
         points: u64,
         between: Between,
         scales: [u8; 2],
-    ) -> Option<Pair> {
+        numbers: &mut [i64; 2],
+    ) -> Option<NonZeroUsize> {
         let gap_at = at + first_len as usize;
         if END && text.len() - gap_at < size_of::<u64>() {
             return None;
@@ -320,8 +328,8 @@ mod avx2 {
         let first = Place { at, len: first_len, integer_len: first_integer_len };
         let second = Place { at: at + second.start as usize, len: second_len, integer_len: second_integer_len };
         // SAFETY: the numbers have at most 16 bytes, which was found out with their digits before the point.
-        let numbers = unsafe { integers::<END>(text, [first, second], scales)? };
-        Some((numbers, end))
+        *numbers = unsafe { integers::<END>(text, [first, second], scales)? };
+        NonZeroUsize::new(end)
     }
 
     /// `QUOTED` says whether numbers end at a quote, or at whatever is no part of them. In registers goes back where the second
@@ -337,40 +345,34 @@ mod avx2 {
         if scales[0].max(scales[1]) >= NUMBER as u8 || at >= text.len() {
             return None;
         }
-        let found = if text.len() - at >= SHORT {
-            // SAFETY: 48 bytes follow.
-            unsafe { in_short::<QUOTED, false>(text, at, between, scales) }
-        } else if text.len() >= SHORT {
-            // SAFETY: it has 48 bytes.
-            unsafe { in_short::<QUOTED, true>(text, at, between, scales) }
-        } else {
-            None
-        };
-        let (found, end) = found?;
-        *numbers = found;
-        NonZeroUsize::new(end)
+        if text.len() < SHORT {
+            return None;
+        }
+        // SAFETY: it has 48 bytes.
+        unsafe { in_short::<QUOTED>(text, at, between, scales, numbers) }
     }
 
-    /// The pair at `at`.
+    /// The same.
     ///
     /// # Safety
-    /// 48 bytes follow on `at`, or if `END`, the text has as many and `at` is not behind its end; both scales are below 16.
+    /// The text has 48 bytes, and `at` is not behind its end; both scales are below 16.
     #[target_feature(enable = "avx2,bmi1,bmi2")]
     #[inline]
-    unsafe fn in_short<const QUOTED: bool, const END: bool>(
+    unsafe fn in_short<const QUOTED: bool>(
         text: &[u8],
         at: usize,
         between: Between,
         scales: [u8; 2],
-    ) -> Option<Pair> {
-        let from = if END { text.len() - SHORT } else { at };
+        numbers: &mut [i64; 2],
+    ) -> Option<NonZeroUsize> {
+        let from = at.min(text.len() - SHORT);
         // SAFETY: 48 bytes follow on it.
         let (low, high) = unsafe {
             let start = text.as_ptr().add(from);
             (_mm256_loadu_si256(start.cast()), _mm_loadu_si128(start.add(32).cast()))
         };
         let high = _mm256_castsi128_si256(high);
-        // Bit 48 is the end of the text, if it is that; above are none that are meant.
+        // What is seen ends with bit 48, which may be the end of the text.
         let points = equal(low, high, b'.') >> (at - from);
         let ends = if QUOTED { equal(low, high, b'"') } else { no_number(low, high) };
         let ends = (ends & ((1 << SHORT) - 1) | 1 << SHORT) >> (at - from);
@@ -383,11 +385,11 @@ mod avx2 {
         let second_end = second + (ends >> second).trailing_zeros();
         // A quote has to be there, while a bare number may go to the end of the text.
         let last = text.len() - at - usize::from(QUOTED);
-        if END && (second_end as usize > last || second as usize >= text.len() - at) {
+        if second_end as usize > last || second as usize >= text.len() - at {
             return None;
         }
-        // SAFETY: both are in the text then, where it is near, and 16 bytes follow where it is not.
-        unsafe { in_place::<END>(text, at, first_end, second..second_end, points, between, scales) }
+        // SAFETY: both are in the text then, which has 16 bytes.
+        unsafe { in_place::<true>(text, at, first_end, second..second_end, points, between, scales, numbers) }
     }
 
     /// Which bytes are neither digits nor points; `/`, which lies between them, counts as one of them here.
@@ -412,7 +414,7 @@ mod avx2 {
         const BETWEEN: Between = Between::new(b"\",\"");
         /// Bracket, quote, a window, and what has to follow on it.
         const ROW: usize = 2 + WINDOW + NUMBER;
-        let mut at = start;
+        let (mut at, mut numbers) = (start, [0; 2]);
         if scales[0].max(scales[1]) >= NUMBER as u8 {
             return (at, false);
         }
@@ -420,20 +422,20 @@ mod avx2 {
             let Some(rest) = text.get(at..).filter(|rest| rest.starts_with(b"[\"")) else { return (at, false) };
             let row = if rest.len() >= ROW {
                 // SAFETY: as many bytes are left.
-                unsafe { in_window::<false>(text, at + 2, BETWEEN, scales) }
+                unsafe { in_window::<false>(text, at + 2, BETWEEN, scales, &mut numbers) }
             } else if text.len() >= WINDOW {
                 // SAFETY: the text has as many bytes.
-                unsafe { in_window::<true>(text, at + 2, BETWEEN, scales) }
+                unsafe { in_window::<true>(text, at + 2, BETWEEN, scales, &mut numbers) }
             } else {
                 None
             };
-            let Some(([price, qty], quote)) = row else { return (at, false) };
-            let mut end = quote + 1;
+            let Some(quote) = row else { return (at, false) };
+            let mut end = quote.get() + 1;
             if text.get(end) != Some(&b']') {
                 let Some(bracket) = super::super::lanes::end_of_cells(text, end) else { return (at, false) };
                 end = bracket;
             }
-            if !push(price, qty) {
+            if !push(numbers[0], numbers[1]) {
                 return (at, false);
             }
             at = end + 1;

@@ -14,7 +14,7 @@ mod shared;
 
 pub use binance::{BINANCE, BINANCEJE, BINANCEUS};
 pub use coinbasepro::COINBASEPRO;
-pub use decoded::{BookKind, DecodeError, Decoded, Item, Span};
+pub use decoded::{BookKind, DecodeError, Decoded, Item, Items, Span};
 pub use kraken::KRAKEN;
 pub use okex::OKEX;
 pub use profile::{MessageLimit, PingRule, Profile, RestLimit};

@@ -38,7 +38,7 @@ pub struct Routes {
     /// Those topics once more that are made of two short names.
     by_words: Words<WordPair>,
     /// Those once more that are no longer than most.
-    by_text: Words<[u128; 2]>,
+    by_text: Words<[u64; 4]>,
 }
 
 impl Routes {
@@ -207,11 +207,10 @@ impl Key for WordPair {
 }
 
 /// As [`Cursor::plain_topic`] reads it.
-impl Key for [u128; 2] {
+impl Key for [u64; 4] {
     #[inline(always)]
     fn hash(self) -> usize {
-        let [first, second] = self;
-        hash_of(first as u64, [(first >> 64) as u64, second as u64, (second >> 64) as u64])
+        hash_of(self[0], [self[1], self[2], self[3]])
     }
 }
 
@@ -268,7 +267,7 @@ fn pair(channel: &[u8], symbol: &[u8]) -> Option<WordPair> {
 }
 
 /// A topic as it is read from a message, if it can be read so.
-fn text_of(topic: &[u8]) -> Option<[u128; 2]> {
+fn text_of(topic: &[u8]) -> Option<[u64; 4]> {
     let mut text = vec![b'"'];
     text.extend_from_slice(topic);
     text.push(b'"');

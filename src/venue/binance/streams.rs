@@ -92,7 +92,7 @@ fn usual_trade(mut c: Cursor<'_>, id: RouteId, route: &Route, out: &mut Decoded)
         return None;
     }
     usual(&mut c, b",\"t\":")?;
-    let trade_id = Id::new(c.plain_digits()?)?;
+    let trade_id = c.plain_id()?;
     usual(&mut c, b",\"p\":")?;
     let [price, amount] = c.plain_pair(BETWEEN, [route.price_scale, route.amount_scale])?;
     // Until 2023, and on Binance.US still: the ids of both orders.
