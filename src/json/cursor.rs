@@ -155,7 +155,16 @@ impl<'a> Cursor<'a> {
         if self.text.get(self.position) != Some(&b'"') {
             return None;
         }
-        let (numbers, quote) = pairs::pair(self.text, self.position + 1, between, scales)?;
+        let mut ahead = Cursor { position: self.position + 1, ..*self };
+        let numbers = ahead.plain_quoted_pair(between, scales)?;
+        *self = ahead;
+        Some(numbers)
+    }
+
+    /// The same from behind the first quote on.
+    #[inline(always)]
+    pub(crate) fn plain_quoted_pair(&mut self, between: Between, scales: [u8; 2]) -> Option<[i64; 2]> {
+        let (numbers, quote) = pairs::pair(self.text, self.position, between, scales)?;
         self.position = quote + 1;
         Some(numbers)
     }

@@ -49,7 +49,7 @@ pub(crate) fn pair(text: &[u8], at: usize, between: Between, scales: [u8; 2]) ->
     if available() {
         let mut numbers = [0; 2];
         // SAFETY: the processor has what the function is compiled for.
-        let end = unsafe { avx2::pair::<true>(text, at, between, scales, &mut numbers) };
+        let end = unsafe { avx2::pair::<{ avx2::QUOTED }>(text, at, between, scales, &mut numbers) };
         return end.map(|end| (numbers, end.get()));
     }
     let _ = (text, at, between, scales);
@@ -66,7 +66,7 @@ pub(crate) fn bare_pair(text: &[u8], at: usize, between: Between, scales: [u8; 2
     if available() {
         let mut numbers = [0; 2];
         // SAFETY: as above.
-        let end = unsafe { avx2::pair::<false>(text, at, between, scales, &mut numbers) };
+        let end = unsafe { avx2::pair::<{ avx2::BARE }>(text, at, between, scales, &mut numbers) };
         return end.map(|end| (numbers, end.get()));
     }
     let _ = (text, at, between, scales);
@@ -138,20 +138,32 @@ mod avx2 {
     /// bytes would not follow.
     const SHORT: usize = 48;
 
+    /// Who asks. Each has a copy of the routines of its own, because the compiler puts them together then, where a call between
+    /// them would cost a quarter of the whole.
+    type Kind = u8;
+    /// For a row in a list, with enough behind it.
+    const ROW: Kind = 0;
+    /// For a row near the end of the text.
+    const LAST_ROW: Kind = 1;
+    /// For numbers that end at a quote, wherever they are.
+    pub(super) const QUOTED: Kind = 2;
+    /// For numbers that end at whatever is no part of them, wherever they are.
+    pub(super) const BARE: Kind = 3;
+
     /// Where the bytes from some place on hold quotes and points, one bit for each.
     struct Masks {
         quotes: u64,
         points: u64,
     }
 
-    /// The masks of the 64 bytes from `at` on; if `END`, of as many as there are before the end of the text.
+    /// The masks of the 64 bytes from `at` on; unless for a `ROW`, of as many as there are before the end of the text.
     ///
     /// # Safety
-    /// There are 64, or if `END`, the text has as many, and `at` is not behind its end.
+    /// There are 64, or unless for a `ROW`, the text has as many, and `at` is not behind its end.
     #[target_feature(enable = "avx2,bmi1,bmi2")]
     #[inline]
-    unsafe fn masks<const END: bool>(text: &[u8], at: usize) -> Masks {
-        let from = if END { at.min(text.len() - WINDOW) } else { at };
+    unsafe fn masks<const KIND: Kind>(text: &[u8], at: usize) -> Masks {
+        let from = if KIND != ROW { at.min(text.len() - WINDOW) } else { at };
         // SAFETY: as for this function.
         let (low, high) = unsafe {
             let start = text.as_ptr().add(from);
@@ -161,18 +173,18 @@ mod avx2 {
         Masks { quotes: equal(low, high, b'"') >> before, points: equal(low, high, b'.') >> before }
     }
 
-    /// Sixteen bytes from `at` on; if `END`, with zeros behind the end of the text.
+    /// Sixteen bytes from `at` on; unless for a `ROW`, with zeros behind the end of the text.
     ///
     /// # Safety
-    /// There are 16, or if `END`, the text has as many, and `at` is not behind its end.
+    /// There are 16, or unless for a `ROW`, the text has as many, and `at` is not behind its end.
     #[target_feature(enable = "avx2,bmi1,bmi2")]
     #[inline]
-    unsafe fn sixteen_from<const END: bool>(text: &[u8], at: usize) -> __m128i {
-        let from = if END { at.min(text.len() - NUMBER) } else { at };
+    unsafe fn sixteen_from<const KIND: Kind>(text: &[u8], at: usize) -> __m128i {
+        let from = if KIND != ROW { at.min(text.len() - NUMBER) } else { at };
         // SAFETY: as for this function; `from` is at most 16 before `at`.
         unsafe {
             let bytes = _mm_loadu_si128(text.as_ptr().add(from).cast());
-            if END { _mm_shuffle_epi8(bytes, from_table(MOVED.as_ptr().add(at - from))) } else { bytes }
+            if KIND != ROW { _mm_shuffle_epi8(bytes, from_table(MOVED.as_ptr().add(at - from))) } else { bytes }
         }
     }
 
@@ -219,17 +231,21 @@ mod avx2 {
     /// Both numbers, one in each half of the registers. `None` if a byte is no digit, or a digit beyond the scale no zero.
     ///
     /// # Safety
-    /// 16 bytes follow on each `at`, or if `END`, it is as for [`sixteen_from`]. `len` is at most 16, `integer_len` and its scale together as well, and scales are below
+    /// 16 bytes follow on each `at`, or unless for a `ROW`, it is as for [`sixteen_from`]. `len` is at most 16, `integer_len` and its scale together as well, and scales are below
     /// 16.
     #[target_feature(enable = "avx2,bmi1,bmi2")]
     #[inline]
-    unsafe fn integers<const END: bool>(text: &[u8], [first, second]: [Place; 2], scales: [u8; 2]) -> Option<[i64; 2]> {
+    unsafe fn integers<const KIND: Kind>(
+        text: &[u8],
+        [first, second]: [Place; 2],
+        scales: [u8; 2],
+    ) -> Option<[i64; 2]> {
         // SAFETY: as for this function; no number of bytes exceeds 17, and scales are rows of the table.
         let (bytes, own, held, origins) = unsafe {
             let beyond = |place: Place, scale: u8| first_bytes(place.integer_len as usize + 1 + usize::from(scale));
             let origins = |scale: u8| from_table(ORIGINS.get_unchecked(usize::from(scale)).as_ptr());
             (
-                halves(sixteen_from::<END>(text, first.at), sixteen_from::<END>(text, second.at)),
+                halves(sixteen_from::<KIND>(text, first.at), sixteen_from::<KIND>(text, second.at)),
                 halves(first_bytes(first.len as usize), first_bytes(second.len as usize)),
                 halves(beyond(first, scales[0]), beyond(second, scales[1])),
                 halves(origins(scales[0]), origins(scales[1])),
@@ -269,10 +285,10 @@ mod avx2 {
     /// the numbers are: for one row after the other.
     ///
     /// # Safety
-    /// 80 bytes follow on `at`, or if `END`, the text has 64 and `at` is not behind its end; both scales are below 16.
+    /// 80 bytes follow on `at`, or unless for a `ROW`, the text has 64 and `at` is not behind its end; both scales are below 16.
     #[target_feature(enable = "avx2,bmi1,bmi2")]
     #[inline]
-    unsafe fn in_window<const END: bool>(
+    unsafe fn in_window<const KIND: Kind>(
         text: &[u8],
         at: usize,
         between: Between,
@@ -280,7 +296,7 @@ mod avx2 {
         numbers: &mut [i64; 2],
     ) -> Option<NonZeroUsize> {
         // SAFETY: as for this function.
-        let Masks { quotes, points } = unsafe { masks::<END>(text, at) };
+        let Masks { quotes, points } = unsafe { masks::<KIND>(text, at) };
         let first_end = quotes.trailing_zeros();
         let second = first_end + between.len as u32;
         let second_end = (quotes & (!0_u64).checked_shl(second)?).trailing_zeros();
@@ -288,18 +304,18 @@ mod avx2 {
             return None;
         }
         // SAFETY: with a quote behind `second` all of these places are in the text.
-        unsafe { in_place::<END>(text, at, first_end, second..second_end, points, between, scales, numbers) }
+        unsafe { in_place::<KIND>(text, at, first_end, second..second_end, points, between, scales, numbers) }
     }
 
     /// The pair of which both numbers are found, and where the second ends. `points` are those from `at` on.
     ///
     /// # Safety
-    /// Both numbers are in the text; 16 bytes follow on the start of each, or if `END`, the text has as many; both scales are
+    /// Both numbers are in the text; 16 bytes follow on the start of each, or unless for a `ROW`, the text has as many; both scales are
     /// below 16.
     #[target_feature(enable = "avx2,bmi1,bmi2")]
     #[inline]
     #[allow(clippy::too_many_arguments)] // All of them in registers.
-    unsafe fn in_place<const END: bool>(
+    unsafe fn in_place<const KIND: Kind>(
         text: &[u8],
         at: usize,
         first_len: u32,
@@ -310,7 +326,7 @@ mod avx2 {
         numbers: &mut [i64; 2],
     ) -> Option<NonZeroUsize> {
         let gap_at = at + first_len as usize;
-        if END && text.len() - gap_at < size_of::<u64>() {
+        if KIND != ROW && text.len() - gap_at < size_of::<u64>() {
             return None;
         }
         // SAFETY: eight bytes follow on the gap, and the numbers begin in the text.
@@ -328,14 +344,13 @@ mod avx2 {
         let first = Place { at, len: first_len, integer_len: first_integer_len };
         let second = Place { at: at + second.start as usize, len: second_len, integer_len: second_integer_len };
         // SAFETY: the numbers have at most 16 bytes, which was found out with their digits before the point.
-        *numbers = unsafe { integers::<END>(text, [first, second], scales)? };
+        *numbers = unsafe { integers::<KIND>(text, [first, second], scales)? };
         NonZeroUsize::new(end)
     }
 
-    /// `QUOTED` says whether numbers end at a quote, or at whatever is no part of them. In registers goes back where the second
-    /// one ends, on which the caller waits, and in memory what they are.
+    /// In registers goes back where the second number ends, on which the caller waits, and in memory what they are.
     #[target_feature(enable = "avx2,bmi1,bmi2")]
-    pub(super) fn pair<const QUOTED: bool>(
+    pub(super) fn pair<const KIND: Kind>(
         text: &[u8],
         at: usize,
         between: Between,
@@ -349,7 +364,7 @@ mod avx2 {
             return None;
         }
         // SAFETY: it has 48 bytes.
-        unsafe { in_short::<QUOTED>(text, at, between, scales, numbers) }
+        unsafe { in_short::<KIND>(text, at, between, scales, numbers) }
     }
 
     /// The same.
@@ -358,7 +373,7 @@ mod avx2 {
     /// The text has 48 bytes, and `at` is not behind its end; both scales are below 16.
     #[target_feature(enable = "avx2,bmi1,bmi2")]
     #[inline]
-    unsafe fn in_short<const QUOTED: bool>(
+    unsafe fn in_short<const KIND: Kind>(
         text: &[u8],
         at: usize,
         between: Between,
@@ -374,7 +389,7 @@ mod avx2 {
         let high = _mm256_castsi128_si256(high);
         // What is seen ends with bit 48, which may be the end of the text.
         let points = equal(low, high, b'.') >> (at - from);
-        let ends = if QUOTED { equal(low, high, b'"') } else { no_number(low, high) };
+        let ends = if KIND == QUOTED { equal(low, high, b'"') } else { no_number(low, high) };
         let ends = (ends & ((1 << SHORT) - 1) | 1 << SHORT) >> (at - from);
         let first_end = ends.trailing_zeros();
         // So that the second one begins at 24 at most.
@@ -384,12 +399,12 @@ mod avx2 {
         let second = first_end + between.len as u32;
         let second_end = second + (ends >> second).trailing_zeros();
         // A quote has to be there, while a bare number may go to the end of the text.
-        let last = text.len() - at - usize::from(QUOTED);
+        let last = text.len() - at - usize::from(KIND == QUOTED);
         if second_end as usize > last || second as usize >= text.len() - at {
             return None;
         }
         // SAFETY: both are in the text then, which has 16 bytes.
-        unsafe { in_place::<true>(text, at, first_end, second..second_end, points, between, scales, numbers) }
+        unsafe { in_place::<KIND>(text, at, first_end, second..second_end, points, between, scales, numbers) }
     }
 
     /// Which bytes are neither digits nor points; `/`, which lies between them, counts as one of them here.
@@ -413,19 +428,19 @@ mod avx2 {
     ) -> (usize, bool) {
         const BETWEEN: Between = Between::new(b"\",\"");
         /// Bracket, quote, a window, and what has to follow on it.
-        const ROW: usize = 2 + WINDOW + NUMBER;
+        const ROW_BYTES: usize = 2 + WINDOW + NUMBER;
         let (mut at, mut numbers) = (start, [0; 2]);
         if scales[0].max(scales[1]) >= NUMBER as u8 {
             return (at, false);
         }
         loop {
             let Some(rest) = text.get(at..).filter(|rest| rest.starts_with(b"[\"")) else { return (at, false) };
-            let row = if rest.len() >= ROW {
+            let row = if rest.len() >= ROW_BYTES {
                 // SAFETY: as many bytes are left.
-                unsafe { in_window::<false>(text, at + 2, BETWEEN, scales, &mut numbers) }
+                unsafe { in_window::<ROW>(text, at + 2, BETWEEN, scales, &mut numbers) }
             } else if text.len() >= WINDOW {
                 // SAFETY: the text has as many bytes.
-                unsafe { in_window::<true>(text, at + 2, BETWEEN, scales, &mut numbers) }
+                unsafe { in_window::<LAST_ROW>(text, at + 2, BETWEEN, scales, &mut numbers) }
             } else {
                 None
             };

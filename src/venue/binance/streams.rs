@@ -93,8 +93,8 @@ fn usual_trade(mut c: Cursor<'_>, id: RouteId, route: &Route, out: &mut Decoded)
     }
     usual(&mut c, b",\"t\":")?;
     let trade_id = c.plain_id()?;
-    usual(&mut c, b",\"p\":")?;
-    let [price, amount] = c.plain_pair(BETWEEN, [route.price_scale, route.amount_scale])?;
+    usual(&mut c, b",\"p\":\"")?;
+    let [price, amount] = c.plain_quoted_pair(BETWEEN, [route.price_scale, route.amount_scale])?;
     // Until 2023, and on Binance.US still: the ids of both orders.
     if c.eat_text(b",\"b\":") {
         c.plain_digits()?;
@@ -129,10 +129,10 @@ fn usual_book_ticker(mut c: Cursor<'_>, id: RouteId, route: &Route, out: &mut De
     if !c.eat_plain_string() {
         return None;
     }
-    usual(&mut c, b",\"b\":")?;
-    let [bid, bid_volume] = c.plain_pair(BID, scales)?;
-    usual(&mut c, b",\"a\":")?;
-    let [ask, ask_volume] = c.plain_pair(ASK, scales)?;
+    usual(&mut c, b",\"b\":\"")?;
+    let [bid, bid_volume] = c.plain_quoted_pair(BID, scales)?;
+    usual(&mut c, b",\"a\":\"")?;
+    let [ask, ask_volume] = c.plain_quoted_pair(ASK, scales)?;
     usual(&mut c, b"}}")?;
     if !c.is_at_end() {
         return None;
