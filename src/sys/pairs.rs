@@ -159,7 +159,7 @@ mod avx2 {
     /// The masks of the 64 bytes from `at` on; unless for a `ROW`, of as many as there are before the end of the text.
     ///
     /// # Safety
-    /// There are 64, or unless for a `ROW`, the text has as many, and `at` is not behind its end.
+    /// There are 64, or unless for a `ROW`, the text has as many, and `at` is in it.
     #[target_feature(enable = "avx2,bmi1,bmi2")]
     #[inline]
     unsafe fn masks<const KIND: Kind>(text: &[u8], at: usize) -> Masks {
@@ -176,7 +176,7 @@ mod avx2 {
     /// Sixteen bytes from `at` on; unless for a `ROW`, with zeros behind the end of the text.
     ///
     /// # Safety
-    /// There are 16, or unless for a `ROW`, the text has as many, and `at` is not behind its end.
+    /// There are 16, or unless for a `ROW`, the text has as many, and `at` is in it.
     #[target_feature(enable = "avx2,bmi1,bmi2")]
     #[inline]
     unsafe fn sixteen_from<const KIND: Kind>(text: &[u8], at: usize) -> __m128i {
@@ -285,7 +285,7 @@ mod avx2 {
     /// the numbers are: for one row after the other.
     ///
     /// # Safety
-    /// 80 bytes follow on `at`, or unless for a `ROW`, the text has 64 and `at` is not behind its end; both scales are below 16.
+    /// 80 bytes follow on `at`, or unless for a `ROW`, the text has 64 and `at` is in it; both scales are below 16.
     #[target_feature(enable = "avx2,bmi1,bmi2")]
     #[inline]
     unsafe fn in_window<const KIND: Kind>(
@@ -370,7 +370,7 @@ mod avx2 {
     /// The same.
     ///
     /// # Safety
-    /// The text has 48 bytes, and `at` is not behind its end; both scales are below 16.
+    /// The text has 48 bytes, and `at` is in it; both scales are below 16.
     #[target_feature(enable = "avx2,bmi1,bmi2")]
     #[inline]
     unsafe fn in_short<const KIND: Kind>(
@@ -438,8 +438,8 @@ mod avx2 {
             let row = if rest.len() >= ROW_BYTES {
                 // SAFETY: as many bytes are left.
                 unsafe { in_window::<ROW>(text, at + 2, BETWEEN, scales, &mut numbers) }
-            } else if text.len() >= WINDOW {
-                // SAFETY: the text has as many bytes.
+            } else if text.len() >= WINDOW && rest.len() > 2 {
+                // SAFETY: the text has as many bytes, and one at least is left behind the quote.
                 unsafe { in_window::<LAST_ROW>(text, at + 2, BETWEEN, scales, &mut numbers) }
             } else {
                 None
@@ -549,6 +549,19 @@ mod tests {
         assert_eq!(rows(text, 0, [8, 8], &mut push), (text.len() - 24, true));
         assert_eq!(levels, [[35_130_000, 619_500_000_000], [1_030_100_000, 0], [3_024_930_000_000, 6_523_858]]);
         assert_eq!(rows(text, 0, [8, 8], |_, _| false), (0, false));
+        // Cut anywhere, also behind a first quote: the rows that are whole, and nothing of the one that is not.
+        let (before, long) = (64, [&[b'x'; 64], &text[..]].concat());
+        for len in before..long.len() {
+            let (cut, mut count) = (&long[..len], 0);
+            let (end, _) = rows(cut, before, [8, 8], |_, _| {
+                count += 1;
+                true
+            });
+            assert!(end <= len && count < cut.split(|byte| *byte == b']').count(), "{len}");
+            for at in before..=len {
+                assert!(pair(cut, at, COMMA, [8, 8]).is_none_or(|(_, quote)| quote < len), "{at} of {len}");
+            }
+        }
     }
 
     fn number(random: &mut fastrand::Rng) -> String {
