@@ -22,7 +22,7 @@ mod written;
 pub use binance::{BINANCE, BINANCEJE, BINANCEUS};
 pub use bitfinex::BITFINEX;
 pub use coinbasepro::COINBASEPRO;
-pub use decoded::{BookKind, DecodeError, Decoded, Item, Span};
+pub use decoded::{BookKind, DecodeError, Decoded, Item, Items, Span};
 pub use has::{Support, capabilities};
 pub use kraken::KRAKEN;
 pub use okex::{OKCOIN, OKEX};
