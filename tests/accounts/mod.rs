@@ -33,7 +33,8 @@ pub fn agree<'a>(
         return Err(format!("open are {open:?}, in truth {truly_open:?}"));
     }
     for truth in account.orders() {
-        let Some(order) = find(&truth.id.to_string()) else {
+        let id = truth.id.to_string();
+        let Some(order) = find(&id).filter(|order| order.id.to_string() == id) else {
             // An order that was replaced by another one of its name is not known by its old id any more.
             if account.order_named(&truth.client_id).is_some_and(|newer| newer.id > truth.id) {
                 continue;

@@ -255,6 +255,7 @@ impl Core {
                 if let Err(error) = outcome {
                     log::warn!("{}: cancelling all orders failed: {error}", self.profile(venue_id).id);
                     self.venues[usize::from(venue_id.0)].last_error = Some(error);
+                    self.ask_open_orders(venue_id, now);
                 }
             }
         }
@@ -386,6 +387,11 @@ impl Core {
             order.error = Some(error.clone());
         }
         session.look_up(handle, now.mono, at);
+        if matches!(request.act, OrderAct::Edit { .. })
+            && let Some(lookup) = session.lookups.iter_mut().find(|lookup| lookup.order == handle)
+        {
+            lookup.by_own_id = true;
+        }
         self.order_notes.push(OrderNote {
             order: handle,
             answer: Some((request.act, Outcome::Unknown(error))),
@@ -403,6 +409,10 @@ impl Core {
             let request = session.requests.swap_remove(at);
             let error = Error::new(ErrorKind::RequestTimeout, format!("no answer within {timeout_ms} ms"));
             self.order_unknown(&request, &error, now);
+            if request.order.is_none() {
+                // Nobody knows which orders it ended.
+                self.ask_open_orders(venue_id, now);
+            }
         }
     }
 

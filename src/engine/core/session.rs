@@ -113,6 +113,8 @@ pub(super) struct Lookup {
     pub(super) at: Mono,
     pub(super) failures: u32,
     pub(super) is_asked: bool,
+    /// A change of it was not answered. It may have another id of the venue now, and is asked for by ours.
+    pub(super) by_own_id: bool,
 }
 
 /// What becomes of the answer to a [`Fetch`].
@@ -507,11 +509,11 @@ impl Core {
                 continue;
             }
             lookup.is_asked = true;
-            let order = lookup.order;
+            let (order, by_own_id) = (lookup.order, lookup.by_own_id);
             let found = self.account(venue_id).and_then(|account| account.orders.find(order).ok());
             let Some(fetch) = found.map(|order| Fetch::Order {
                 market: order.market,
-                id: order.id,
+                id: if by_own_id && !order.client_order_id.is_none() { Id::NONE } else { order.id },
                 client_order_id: order.client_order_id,
             }) else {
                 continue;
@@ -1080,7 +1082,7 @@ impl Session {
     /// An order is to be looked up.
     pub(super) fn look_up(&mut self, order: OrderId, since: Mono, at: Mono) {
         if !self.lookups.iter().any(|lookup| lookup.order == order) {
-            self.lookups.push(Lookup { order, since, at, failures: 0, is_asked: false });
+            self.lookups.push(Lookup { order, since, at, failures: 0, is_asked: false, by_own_id: false });
         }
     }
 
