@@ -137,6 +137,10 @@ impl Orders {
             changed = true;
         }
         if !row.id.is_none() && order.id != row.id {
+            if self.by_id.get(&(order.market, row.id)) == Some(&slot) {
+                // It had this id before an amendment: whatever is told of that came late.
+                return changed;
+            }
             // An amendment may give a new id. The old one goes on finding the order.
             order.id = row.id;
             self.by_id.insert((order.market, row.id), slot);
@@ -147,7 +151,8 @@ impl Orders {
         let filled = row.filled.unwrap_or(order.filled);
         let is_final = row.status.is_some_and(OrderStatus::is_final);
         let knows_less = filled < order.filled;
-        let is_older = !is_final && (knows_less || (had_ended && row.status.is_some()));
+        let is_earlier = filled == order.filled && row.updated.zip(order.updated).is_some_and(|(row, ours)| row < ours);
+        let is_older = !is_final && (knows_less || is_earlier || (had_ended && row.status.is_some()));
         if filled > order.filled {
             order.filled = filled;
             changed = true;
@@ -375,6 +380,15 @@ mod tests {
         let older = OrderRow { price: Some(Fixed::new(1, 0)), ..row("v1", OrderStatus::Open, 2) };
         assert_eq!(orders.on_row(VENUE, &older), None);
         assert_eq!(orders.at(slot).unwrap().price, None);
+        // As much is filled, and the time is another one: an amendment came between.
+        let at = |amount, time| OrderRow {
+            amount: Some(Fixed::new(amount, 1)),
+            updated: Some(Wall(time)),
+            ..row("v1", OrderStatus::Open, 5)
+        };
+        assert_eq!(orders.on_row(VENUE, &at(10, 2)), Some(slot));
+        assert_eq!(orders.on_row(VENUE, &at(15, 1)), None);
+        assert_eq!(orders.at(slot).unwrap().amount, Some(Fixed::new(10, 1)));
         // The end is always the end, even where it does not say what was filled before.
         assert_eq!(orders.on_row(VENUE, &row("v1", OrderStatus::Canceled, 0)), Some(slot));
         assert_eq!(orders.on_row(VENUE, &row("v1", OrderStatus::Open, 5)), None);
@@ -422,6 +436,10 @@ mod tests {
         orders.on_row(VENUE, &OrderRow { client_order_id: id("c1"), ..row("v1", OrderStatus::Open, 0) });
         orders.on_row(VENUE, &OrderRow { client_order_id: id("c1"), ..row("v2", OrderStatus::Open, 0) });
         assert_eq!(orders.place(Some(MARKET), id("v1"), Id::NONE), orders.place(None, id("v2"), Id::NONE));
+        // An answer about the old one that comes late is neither the old id nor the end.
+        assert_eq!(orders.on_row(VENUE, &row("v1", OrderStatus::Canceled, 0)), None);
+        let order = orders.at(slot).unwrap();
+        assert_eq!((order.id, order.status), (id("v2"), OrderStatus::Open));
         orders.set_status(slot, OrderStatus::Canceling);
         assert_eq!(orders.on_row(VENUE, &row("v2", OrderStatus::Open, 0)), None, "the venue does not know yet");
         assert_eq!(orders.at(slot).unwrap().status, OrderStatus::Canceling);
