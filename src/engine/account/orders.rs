@@ -126,6 +126,7 @@ impl Orders {
     pub(crate) fn merge(&mut self, slot: u32, row: &OrderRow) -> bool {
         let Some(order) = self.slots.get_mut(slot as usize).and_then(|slot| slot.order.as_mut()) else { return false };
         let had_ended = order.status.is_final();
+        let is_earlier = row.updated.zip(order.updated).is_some_and(|(row, ours)| row < ours);
         let mut changed = false;
         if order.market.is_none() && row.market.is_some() {
             order.market = row.market;
@@ -137,7 +138,8 @@ impl Orders {
             changed = true;
         }
         if !row.id.is_none() && order.id != row.id {
-            if self.by_id.get(&(order.market, row.id)) == Some(&slot) {
+            let is_former = self.by_id.get(&(order.market, row.id)) == Some(&slot);
+            if is_former || (is_earlier && !order.id.is_none()) {
                 // It had this id before an amendment: whatever is told of that came late.
                 return changed;
             }
@@ -151,7 +153,7 @@ impl Orders {
         let filled = row.filled.unwrap_or(order.filled);
         let is_final = row.status.is_some_and(OrderStatus::is_final);
         let knows_less = filled < order.filled;
-        let is_earlier = filled == order.filled && row.updated.zip(order.updated).is_some_and(|(row, ours)| row < ours);
+        let is_earlier = is_earlier && filled == order.filled;
         let is_older = !is_final && (knows_less || is_earlier || (had_ended && row.status.is_some()));
         if filled > order.filled {
             order.filled = filled;
