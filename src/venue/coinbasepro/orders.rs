@@ -111,8 +111,10 @@ fn push_new(order: &Order, market: &Market, out: &mut Vec<u8>) -> Result<(), Err
     }
     let id = order.client_order_id;
     if !id.is_none() {
-        if !is_uuid(id.as_str()) {
-            return Err(invalid("a client order id has to be a UUID: 1822e338-8e16-4740-a998-fcc33dcfc443"));
+        // The venue tells it in lower case, and it has to be found again.
+        if !is_uuid(id.as_str()) || id.as_str().bytes().any(|byte| byte.is_ascii_uppercase()) {
+            let text = "a client order id has to be a UUID in lower case, such as 1822e338-8e16-4740-a998-fcc33dcfc443";
+            return Err(invalid(text));
         }
         push_member(",\"client_oid\":\"", id.as_str(), out);
     }
