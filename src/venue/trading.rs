@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use super::shared::parse_iso;
+use super::shared::{civil, parse_iso};
 use super::sign::percent_encode;
 use super::{MessageLimit, Method, PrivateChannel, Reply};
 use crate::book::Level;
@@ -557,6 +557,18 @@ pub(super) fn id(text: &str) -> Id {
     Id::new(text.as_bytes()).unwrap_or(Id::NONE)
 }
 
+/// Path and query, percent-encoded.
+pub(super) fn target<'a>(path: &str, query: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let mut target = path.to_owned();
+    for (key, value) in query {
+        target.push(if target.contains('?') { '&' } else { '?' });
+        percent_encode(key, &mut target);
+        target.push('=');
+        percent_encode(value, &mut target);
+    }
+    target
+}
+
 /// A book of bids and asks, best first, at the scales of `market`, or at finer ones where its numbers need them.
 pub(super) fn book(market: &Market, [bids, asks]: [Vec<(Fixed, Fixed)>; 2]) -> Result<FetchedBook, Error> {
     let (mut price_scale, mut amount_scale) = (market.price_scale, market.amount_scale);
@@ -668,15 +680,7 @@ impl Target {
 pub(super) fn iso_text(time: Wall) -> String {
     const DAY_MS: i64 = 24 * 3600 * 1000;
     let (days, ms) = (time.ms().div_euclid(DAY_MS), time.ms().rem_euclid(DAY_MS));
-    // Days of a year that begins in March, in eras of 400 years: the leap day is the last of all.
-    let days = days + 719_468;
-    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let (day, month) =
-        (day_of_year - (153 * shifted + 2) / 5 + 1, if shifted < 10 { shifted + 3 } else { shifted - 9 });
-    let year = era * 400 + year_of_era + i64::from(month <= 2);
+    let (year, month, day) = civil(days);
     let (hours, minutes, seconds, ms) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60, ms % 1_000);
     format!("{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.{ms:03}Z")
 }

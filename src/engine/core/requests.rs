@@ -78,6 +78,20 @@ impl Core {
     ) -> RequestId {
         let id = RequestId(self.next_request);
         self.next_request += 1;
+        self.queue_as(id, venue_id, job, feed, signed, now);
+        id
+    }
+
+    /// As [`Core::queue`], under a number that was given before.
+    pub(super) fn queue_as(
+        &mut self,
+        id: RequestId,
+        venue_id: VenueId,
+        job: Job,
+        feed: Option<FeedId>,
+        signed: SignedRequest,
+        now: Mono,
+    ) {
         let urgent = matches!(job, Job::Order(..) | Job::CancelAll);
         let (weight, signed) = (signed.weight, Some(Box::new(signed)));
         self.pending.insert(id, Pending { venue: venue_id, job, feed, weight, signed, sent: now, deadline: None });
@@ -90,7 +104,6 @@ impl Core {
             waiting.push_back(id);
         }
         self.pump_requests(venue_id, now);
-        id
     }
 
     /// Sends what the venue's REST limits allow.
@@ -252,6 +265,16 @@ impl Core {
         outcome: Result<Answer, AnswerError>,
         now: Mono,
     ) {
+        let mut outcome = outcome;
+        if let Ok(Answer::Markets(list)) = &outcome {
+            let venue = &self.venues[usize::from(venue_id.0)];
+            let is_last = part.saturating_add(1) >= venue.profile.market_lists;
+            if is_last && list.is_empty() && venue.listed.is_empty() {
+                let error =
+                    Error::new(ErrorKind::BadResponse, "the venue lists no markets at all").at(venue.profile.id);
+                outcome = Err(AnswerError::Refused(error));
+            }
+        }
         let error = match outcome {
             Ok(Answer::Markets(mut list)) => {
                 let venue = &mut self.venues[usize::from(venue_id.0)];

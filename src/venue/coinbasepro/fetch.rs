@@ -26,7 +26,7 @@ const CANDLES_MAX: u16 = 300;
 
 impl CoinbaseTrading {
     /// The request for `fetch`.
-    pub(super) fn ask(&mut self, fetch: &Fetch, cx: &Context<'_>) -> Result<SignedRequest, Error> {
+    pub(super) fn ask(&self, fetch: &Fetch, cx: &Context<'_>) -> Result<SignedRequest, Error> {
         if let Fetch::Raw { method, path, query, body, private } = fetch {
             let target = query.iter().fold(Target::new(path), |target, (key, value)| target.with(key, value));
             let body = body.as_bytes().to_vec();
@@ -40,19 +40,6 @@ impl CoinbaseTrading {
             true => self.signed(Method::Get, target.0, Vec::new(), cx),
             false => Ok(SignedRequest::new(Method::Get, target.0, 1)),
         }
-    }
-
-    /// The ledger of an account whose id was not known before.
-    pub(super) fn ask_further(&mut self, fetch: &Fetch, cx: &Context<'_>) -> Option<Result<SignedRequest, Error>> {
-        let Fetch::Ledger { currency: Some(currency), .. } = fetch else { return None };
-        if !std::mem::take(&mut self.accounts_told) {
-            return None;
-        }
-        if self.account(*currency).is_none() {
-            let text = format!("has no account in {currency}");
-            return Some(Err(Error::new(ErrorKind::BadRequest, text).at(COINBASEPRO.id)));
-        }
-        Some(self.ask(fetch, cx))
     }
 
     /// A request in the name of the account: what is signed is the time in seconds, the method, the target and the body.
@@ -126,14 +113,12 @@ impl CoinbaseTrading {
             }
             Fetch::Ledger { currency, since, limit } => {
                 let currency = currency.ok_or_else(|| missing("keeps a ledger of each currency: name one"))?;
-                match self.account(currency) {
-                    Some(id) => {
-                        let target = Target::new(&format!("/accounts/{id}/ledger"));
-                        (from(target, since).limit(limit, ROWS_MAX), true)
-                    }
-                    // It goes by the id of the account, which is not known yet.
-                    None => (Target::new("/accounts"), true),
-                }
+                // The venue's ledgers go by accounts.
+                let id = self.account(currency).ok_or_else(|| {
+                    missing("needs the id of the account, which comes with the balance: fetch the balance first")
+                })?;
+                let target = Target::new(&format!("/accounts/{id}/ledger"));
+                (from(target, since).limit(limit, ROWS_MAX), true)
             }
             Fetch::Positions => return Err(unsupported("has no positions: it trades spot only")),
             Fetch::TradingFees { .. } => (Target::new("/fees"), true),
@@ -159,15 +144,8 @@ impl CoinbaseTrading {
         }
         let doc = self.doc.parse(reply.body).map_err(|error| at(unreadable(error)))?;
         let root = doc.root();
-        if let Fetch::Balance | Fetch::Ledger { .. } = fetch {
-            let accounts: Vec<_> = root.iter().filter_map(account).collect();
-            self.accounts_told = !accounts.is_empty();
-            if !accounts.is_empty() {
-                self.accounts = accounts;
-                if let Fetch::Ledger { .. } = fetch {
-                    return Ok(Fetched::Ledger(Vec::new()));
-                }
-            }
+        if let Fetch::Balance = fetch {
+            self.accounts = root.iter().filter_map(account).collect();
         }
         fetched(fetch, root, &self.accounts, cx).map_err(at)
     }
@@ -291,9 +269,8 @@ fn from(target: Target, since: &Option<Wall>) -> Target {
     }
 }
 
-/// The id of an account with its currency, if `row` is one and no ledger entry.
+/// The id of an account with its currency.
 fn account(row: Node<'_>) -> Option<(Id, Code)> {
-    row.get("available")?;
     Some((row.id("id"), currency(row.text("currency")))).filter(|(id, code)| !id.is_none() && !code.is_none())
 }
 

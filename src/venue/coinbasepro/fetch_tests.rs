@@ -80,7 +80,6 @@ fn each_question_has_its_target() {
         ),
         (Fetch::Deposits { currency, since, limit }, "signed /transfers?type=deposit&limit=5"),
         (Fetch::Withdrawals { currency, since, limit: None }, "signed /transfers?type=withdraw"),
-        (Fetch::Ledger { currency, since, limit }, "signed /accounts"),
         (Fetch::TradingFees { market: all }, "signed /fees"),
     ] {
         let request = bench.request(&fetch).unwrap();
@@ -255,20 +254,19 @@ fn balances_leave_out_what_is_not_held() {
 const LEDGER: &str = r#"[{"id":"12","amount":"-0.0100","balance":"0.0645","created_at":"2023-11-14T22:13:20.25Z","type":"transfer","details":{"from":"a","profile_transfer_id":"pt","to":"b"}},{"id":"11","amount":"-1.75","balance":"0.0016","created_at":"2023-11-14T22:13:20.25Z","type":"fee","details":{"order_id":"or","product_id":"ETH-DAI","trade_id":"1740617"}}]"#;
 
 #[test]
-fn a_ledger_goes_by_the_account_which_is_asked_for_first() {
+fn a_ledger_goes_by_the_account_which_the_balance_names() {
     let mut bench = Bench::new();
-    let (since, limit) = (None, None);
-    let ledger = |code: &[u8]| Fetch::Ledger { currency: Code::new(code), since, limit };
-    let further = |bench: &mut Bench, fetch: &Fetch| {
-        let cx = Context { now: NOW, markets: &bench.markets, token: "" };
-        bench.trading.request_further(fetch, &cx)
-    };
+    let ledger = |code: &[u8]| Fetch::Ledger { currency: Code::new(code), since: AN_HOUR_AGO, limit: Some(5) };
     let celo = ledger(b"CELO");
-    assert_eq!(bench.request(&celo).unwrap().target, "/accounts");
-    assert!(matches!(bench.reply(&celo, 200, ACCOUNTS).unwrap(), Fetched::Ledger(rows) if rows.is_empty()));
-    assert_eq!(further(&mut bench, &celo).unwrap().unwrap().target, "/accounts/acc-2/ledger");
+    let error = bench.request(&celo).unwrap_err();
+    assert_eq!((error.kind(), error.venue()), (ErrorKind::ArgumentsRequired, Some("coinbasepro")));
+    assert!(error.message().ends_with("fetch the balance first"), "{error}");
+    bench.reply(&Fetch::Balance, 200, ACCOUNTS).unwrap();
+    let request = bench.request(&celo).unwrap();
+    assert_eq!(request.target, "/accounts/acc-2/ledger?start_date=2023-11-14T21%3A13%3A20.250Z&limit=5");
+    assert_eq!(request.headers.len(), 4);
+    assert_eq!(bench.request(&ledger(b"XYZ")).unwrap_err().kind(), ErrorKind::ArgumentsRequired);
     let Fetched::Ledger(rows) = bench.reply(&celo, 200, LEDGER).unwrap() else { panic!() };
-    assert!(further(&mut bench, &celo).is_none());
     let currency = Code::new(b"CELO").unwrap();
     let fee = LedgerEntry {
         reference: id("1740617"),
@@ -277,13 +275,6 @@ fn a_ledger_goes_by_the_account_which_is_asked_for_first() {
         ..LedgerEntry::new(id("11"), LedgerKind::Fee, currency, money("-1.75").unwrap())
     };
     assert_eq!((rows[0], rows[1].kind, rows[1].reference), (fee, LedgerKind::Transfer, id("pt")));
-    // An empty ledger is the last word, once the account is known.
-    assert_eq!(bench.request(&celo).unwrap().target, "/accounts/acc-2/ledger");
-    assert!(matches!(bench.reply(&celo, 200, "[]").unwrap(), Fetched::Ledger(rows) if rows.is_empty()));
-    assert!(further(&mut bench, &celo).is_none());
-    let none = ledger(b"XYZ");
-    bench.reply(&none, 200, ACCOUNTS).unwrap();
-    assert_eq!(further(&mut bench, &none).unwrap().unwrap_err().to_string(), "coinbasepro: has no account in XYZ");
 }
 
 #[test]

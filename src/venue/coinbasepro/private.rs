@@ -85,8 +85,6 @@ pub(super) struct CoinbaseTrading {
     stops: rows::Stops,
     /// The account of each currency: ledgers and transfers go by its id.
     pub(super) accounts: Vec<(Id, Code)>,
-    /// The last answer to a question for a ledger was the list of accounts.
-    pub(super) accounts_told: bool,
 }
 
 impl CoinbaseTrading {
@@ -100,7 +98,6 @@ impl CoinbaseTrading {
             left_out: Vec::new(),
             stops: rows::Stops::default(),
             accounts: Vec::new(),
-            accounts_told: false,
         }))
     }
 }
@@ -191,10 +188,6 @@ impl Trading for CoinbaseTrading {
 
     fn request(&mut self, fetch: &Fetch, cx: &Context<'_>) -> Result<SignedRequest, Error> {
         self.ask(fetch, cx)
-    }
-
-    fn request_further(&mut self, fetch: &Fetch, cx: &Context<'_>) -> Option<Result<SignedRequest, Error>> {
-        self.ask_further(fetch, cx)
     }
 
     fn on_reply(&mut self, fetch: &Fetch, reply: &Reply<'_>, cx: &Context<'_>) -> Result<Fetched, Error> {
