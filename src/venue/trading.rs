@@ -6,11 +6,12 @@
 
 use std::fmt;
 
+use super::shared::{civil, parse_iso};
 use super::sign::percent_encode;
 use super::{MessageLimit, Method, PrivateChannel, Reply};
 use crate::book::Level;
 use crate::credentials::Credentials;
-use crate::decimal::{DecimalError, Fixed};
+use crate::decimal::{self, DecimalError, Fixed};
 use crate::error::{Error, ErrorKind};
 use crate::json::{JsonError, Node};
 use crate::market::{Market, Markets};
@@ -599,6 +600,8 @@ pub(super) trait Members<'a>: Copy {
     fn money(self, key: &str) -> Option<Decimal>;
     /// A time in milliseconds, bare or in quotes.
     fn ms(self, key: &str) -> Option<Wall>;
+    /// A time in RFC 3339; none for the year 1, which stands for no time.
+    fn iso(self, key: &str) -> Option<Wall>;
     /// An id that is a text or a number.
     fn id(self, key: &str) -> Id;
 }
@@ -624,6 +627,10 @@ impl<'a> Members<'a> for Node<'a> {
         self.get(key).and_then(|node| node.i64().ok()).filter(|ms| *ms > 0).map(Wall::from_ms)
     }
 
+    fn iso(self, key: &str) -> Option<Wall> {
+        parse_iso(self.text(key).as_bytes()).filter(|wall| wall.0 > 0)
+    }
+
     fn id(self, key: &str) -> Id {
         let Some(node) = self.get(key) else { return Id::NONE };
         match (node.str(), node.u64()) {
@@ -632,4 +639,74 @@ impl<'a> Members<'a> for Node<'a> {
             _ => Id::NONE,
         }
     }
+}
+
+/// Path and query of a request, percent-encoded.
+pub(super) struct Target(pub(super) String);
+
+impl Target {
+    /// A path.
+    pub(super) fn new(path: &str) -> Target {
+        Target(path.to_owned())
+    }
+
+    /// One more parameter.
+    pub(super) fn with(mut self, key: &str, value: &str) -> Target {
+        self.0.push(if self.0.contains('?') { '&' } else { '?' });
+        percent_encode(key, &mut self.0);
+        self.0.push('=');
+        percent_encode(value, &mut self.0);
+        self
+    }
+
+    /// One more parameter, if there is a value.
+    pub(super) fn maybe(self, key: &str, value: Option<&str>) -> Target {
+        match value {
+            Some(value) => self.with(key, value),
+            None => self,
+        }
+    }
+
+    /// The parameter `limit`, at most `max`.
+    pub(super) fn limit(self, limit: &Option<u16>, max: u16) -> Target {
+        match limit {
+            Some(limit) => self.with("limit", &(*limit).clamp(1, max).to_string()),
+            None => self,
+        }
+    }
+}
+
+/// `2024-01-02T03:04:05.678Z`
+pub(super) fn iso_text(time: Wall) -> String {
+    const DAY_MS: i64 = 24 * 3600 * 1000;
+    let (days, ms) = (time.ms().div_euclid(DAY_MS), time.ms().rem_euclid(DAY_MS));
+    let (year, month, day) = civil(days);
+    let (hours, minutes, seconds, ms) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60, ms % 1_000);
+    format!("{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.{ms:03}Z")
+}
+
+/// `key` with all that stands before its value, then the text and the quote: a member of a JSON object, without
+/// allocating.
+pub(super) fn push_member(key: &str, text: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(key.as_bytes());
+    for byte in text.bytes() {
+        if matches!(byte, b'"' | b'\\') {
+            out.push(b'\\');
+        }
+        out.push(byte);
+    }
+    out.push(b'"');
+}
+
+/// The same with a number in quotes.
+pub(super) fn push_number(key: &str, number: Fixed, out: &mut Vec<u8>) {
+    out.extend_from_slice(key.as_bytes());
+    decimal::push_text(number.mantissa(), number.scale(), out);
+    out.push(b'"');
+}
+
+/// True for `1822e338-8e16-4740-a998-fcc33dcfc443`.
+pub(super) fn is_uuid(text: &str) -> bool {
+    let is_hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    text.split('-').map(str::len).eq([8, 4, 4, 4, 12]) && text.split('-').all(is_hex)
 }
