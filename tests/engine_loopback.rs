@@ -137,7 +137,7 @@ fn wrong_input_gets_a_clear_answer() {
     let error = run.engine.add_venue("binanse").unwrap_err().to_string();
     assert_eq!(
         error,
-        "no venue \"binanse\"; there are binance, binanceus, binanceje, okex, okcoin, kraken, coinbasepro"
+        "no venue \"binanse\"; there are binance, binanceus, binanceje, okex, okcoin, kraken, coinbasepro, bitfinex"
     );
     let error = run.engine.add_venue("binanceje").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ExchangeNotAvailable);

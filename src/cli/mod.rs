@@ -3,6 +3,7 @@
 //! Standard output carries the answer and nothing else; progress and warnings go to standard error. An error is one line
 //! that begins with `wirebook:`. The exit code is 0 for success, 1 for a failure, 2 for misuse.
 
+mod account;
 mod decode;
 mod demo;
 mod doctor;
@@ -14,6 +15,7 @@ mod recording;
 mod replay;
 mod sim;
 mod table;
+mod venues;
 mod watch;
 
 use std::io::{self, IsTerminal, Write};
@@ -25,10 +27,11 @@ use std::time::{Duration, Instant};
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use wirebook::decimal::Fixed;
 use wirebook::model::Timeframe;
 use wirebook::sim::VenueKind;
 use wirebook::sim::market::SYMBOLS_MAX;
-use wirebook::venue::{self, Channel, Profile};
+use wirebook::venue::{self, Channel, PrivateChannel, Profile};
 
 use place::Place;
 
@@ -50,6 +53,9 @@ struct Arguments {
 enum Command {
     Watch(Watch),
     Markets(Markets),
+    Venues(Venues),
+    Account(Account),
+    Order(OrderCommand),
     Replay(Replay),
     Decode(Decode),
     Sim(Sim),
@@ -110,6 +116,103 @@ pub(crate) struct Markets {
     /// Print one JSON array.
     #[arg(long)]
     json: bool,
+}
+
+/// Show what each venue can do, method by method: native, emulated, or not at all.
+#[derive(Args)]
+pub(crate) struct Venues {
+    /// Only these venues.
+    #[arg(value_name = "VENUE", value_parser = profile)]
+    venues: Vec<&'static Profile>,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Show what an account holds and does, one JSON object a line.
+///
+/// Connects, logs in, brings the account up to date and shows it; with --follow or --seconds, also what changes from then
+/// on. Credentials come from a file or the environment and are never printed.
+///
+/// Example: wirebook account okex --channel balance,orders --credentials keys.txt --live --follow
+#[derive(Args)]
+pub(crate) struct Account {
+    /// The venue.
+    #[arg(value_name = "VENUE", value_parser = profile)]
+    venue: &'static Profile,
+    /// What to show: balance, orders, mytrades, positions, transactions, ledger. Several with commas.
+    #[arg(
+        long = "channel",
+        value_name = "CHANNEL",
+        value_parser = account::private_channel,
+        value_delimiter = ',',
+        default_value = "balance"
+    )]
+    channels: Vec<PrivateChannel>,
+    #[command(flatten)]
+    access: account::Access,
+    /// Go on until stopped.
+    #[arg(long)]
+    follow: bool,
+    /// End after so many seconds.
+    #[arg(long, value_name = "N")]
+    seconds: Option<u64>,
+}
+
+/// Make, change, cancel and list orders.
+///
+/// Prices, amounts and limits are checked against the market before anything is sent. What becomes of the order is
+/// printed, one JSON object a line; a refusal is an error.
+///
+/// Example: wirebook order okex --live buy BTC/USDT 0.01 --price 42000 --post-only
+#[derive(Args)]
+pub(crate) struct OrderCommand {
+    /// The venue.
+    #[arg(value_name = "VENUE", value_parser = profile)]
+    venue: &'static Profile,
+    #[command(flatten)]
+    access: account::Access,
+    /// Check everything, and send nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Seconds to wait until it is settled.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    wait: u64,
+    #[command(subcommand)]
+    what: OrderWhat,
+}
+
+/// What to do with orders.
+#[derive(Subcommand)]
+#[allow(clippy::large_enum_variant)] // One of them is made in the life of the process.
+pub(crate) enum OrderWhat {
+    /// Buy.
+    Buy(account::NewArguments),
+    /// Sell.
+    Sell(account::NewArguments),
+    /// Change price or amount of an order.
+    Edit {
+        /// The venue's id of the order, or ours.
+        id: String,
+        /// The new price.
+        #[arg(long, value_name = "N")]
+        price: Option<Fixed>,
+        /// The new amount, what is filled included.
+        #[arg(long, value_name = "N")]
+        amount: Option<Fixed>,
+    },
+    /// Cancel an order.
+    Cancel {
+        /// The venue's id of the order, or ours.
+        id: String,
+    },
+    /// Cancel all orders.
+    CancelAll {
+        /// Only those of this market.
+        symbol: Option<String>,
+    },
+    /// List the open orders.
+    List,
 }
 
 /// Play recordings through the adapter and the books, and say what came out.
@@ -221,6 +324,9 @@ pub(crate) fn run() -> ExitCode {
         Ok(arguments) => match arguments.command {
             Command::Watch(arguments) => watch::run(&arguments),
             Command::Markets(arguments) => markets::run(&arguments),
+            Command::Venues(arguments) => venues::run(&arguments),
+            Command::Account(arguments) => account::run(&arguments),
+            Command::Order(arguments) => account::order(&arguments),
             Command::Replay(arguments) => replay::run(&arguments),
             Command::Decode(arguments) => decode::run(&arguments),
             Command::Sim(arguments) => sim::run(&arguments),

@@ -34,17 +34,27 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// True if it is not the venue itself.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        self.endpoint.is_some()
+    }
+
     /// An engine with the venue at this place.
-    pub(crate) fn engine(
+    pub(crate) fn engine(&self, profile: &'static Profile, config: EngineConfig) -> Result<(Engine, VenueId), Failure> {
+        self.engine_with(profile, config, VenueConfig::default())
+    }
+
+    /// As [`Place::engine`], with settings of the venue.
+    pub(crate) fn engine_with(
         &self,
         profile: &'static Profile,
         mut config: EngineConfig,
+        mut venue: VenueConfig,
     ) -> Result<(Engine, VenueId), Failure> {
         if let Some(path) = &self.ca {
             let pem = std::fs::read(path).map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;
             config.roots.extra.push(pem);
         }
-        let mut venue = VenueConfig::default();
         if let Some(endpoint) = &self.endpoint {
             let url = base_url("--endpoint", endpoint)?;
             let (s, host) = (if url.scheme().is_tls() { "s" } else { "" }, url.host_header());

@@ -16,6 +16,7 @@ pub(crate) fn run(arguments: &Sim) -> Result<(), Failure> {
     let stop = Stop::listen();
     let config =
         config(arguments.venue, arguments.symbols, arguments.seed, arguments.rate, arguments.faults.as_deref())?;
+    let account = config.account.clone();
     let mut server_config = ServerConfig::new(config);
     server_config.port = arguments.port;
     server_config.tls = !arguments.plain;
@@ -30,7 +31,15 @@ pub(crate) fn run(arguments: &Sim) -> Result<(), Failure> {
         }
         (None, pem) => pem.map(str::to_owned),
     };
-    let line = json!({ "venue": arguments.venue.name(), "rest": server.rest_url(), "ws": server.ws_url(), "ca": ca });
+    let line = json!({
+        "venue": arguments.venue.name(),
+        "rest": server.rest_url(),
+        "ws": server.ws_url(),
+        "ca": ca,
+        "key": account.key,
+        "secret": account.secret,
+        "passphrase": account.passphrase,
+    });
     let mut out = io::stdout().lock();
     writeln!(out, "{line}")?;
     out.flush()?;

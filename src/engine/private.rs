@@ -155,6 +155,14 @@ impl Engine {
         self.core.create_order(order, now)
     }
 
+    /// Whether an order is right, as far as can be told without sending it.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check_order(&self, order: &NewOrder) -> Result<(), Error> {
+        self.core.check_order(order)
+    }
+
     /// Sends several orders: those that are wrong are not sent, the others are.
     pub fn create_orders(&mut self, orders: &[NewOrder]) -> Vec<Result<OrderId, Error>> {
         orders.iter().map(|order| self.create_order(order)).collect()

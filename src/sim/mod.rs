@@ -35,6 +35,7 @@
 //! venue's documentation, so that one misreading cannot hide in both. It never lets a client make it panic, grow without
 //! a named bound, or wait.
 
+pub mod account;
 mod binance;
 pub mod faults;
 pub mod host;
@@ -52,6 +53,7 @@ pub mod wire;
 use std::fmt;
 use std::str::FromStr;
 
+use account::AccountConfig;
 use faults::Script;
 use market::Symbol;
 use venue::Protocol;
@@ -157,6 +159,8 @@ pub struct Limits {
     pub messages_per_s: usize,
     /// Streams of one connection; one more closes it.
     pub streams_per_connection: usize,
+    /// New orders within ten seconds.
+    pub orders_per_10s: usize,
     /// Connection attempts within a second.
     pub connects_per_s: usize,
     /// Connection attempts within five minutes.
@@ -198,6 +202,7 @@ impl Limits {
     pub const NONE: Limits = Limits {
         messages_per_s: usize::MAX,
         streams_per_connection: usize::MAX,
+        orders_per_10s: usize::MAX,
         connects_per_s: usize::MAX,
         connects_per_5min: usize::MAX,
         connects_per_10min: usize::MAX,
@@ -267,6 +272,8 @@ pub struct Config {
     pub early_event_percent: u32,
     /// Least and most time that a REST answer takes, in nanoseconds.
     pub http_delay_ns: (u64, u64),
+    /// The one account that the venue knows.
+    pub account: AccountConfig,
     /// Faults.
     pub script: Script,
 }
@@ -278,10 +285,12 @@ impl Config {
     /// The venue with its own limits, ten known symbols, snapshots as on the real venue and no faults. Tests of clients
     /// will want [`SnapshotMix::TRYING`], fewer levels and fewer symbols.
     pub fn new(venue: VenueKind) -> Self {
+        let symbols = venue.symbols(10);
         Config {
             venue,
             seed: 1,
-            symbols: venue.symbols(10),
+            account: AccountConfig::new(&symbols),
+            symbols,
             levels: 300,
             updates_per_s: 20,
             rate: None,

@@ -10,6 +10,7 @@
 
 use std::fmt;
 
+use super::account::{self, Account};
 use super::faults::WireFault;
 pub use super::hub::ConnId;
 use super::hub::{Hub, Rules};
@@ -43,6 +44,9 @@ pub(crate) trait Protocol: fmt::Debug + Send {
 
     /// A trade, or a best price that moved: what is told in real time.
     fn on_event(&mut self, hub: &mut Hub, event: Event);
+
+    /// Something happened in the account, see [`Hub::account`]; told after the call that did it, behind its answer.
+    fn on_account(&mut self, _hub: &mut Hub, _event: &account::Event) {}
 
     /// A book changed since it was last told at this pace, see [`Rules::paces_ns`] and [`Hub::told_id`].
     fn on_book(&mut self, hub: &mut Hub, symbol: usize, pace: usize);
@@ -98,6 +102,27 @@ impl Venue {
     /// The market behind the venue.
     pub fn market(&self) -> &Market {
         &self.hub.market
+    }
+
+    /// The account as it truly is.
+    pub fn account(&self) -> &Account {
+        &self.hub.account
+    }
+
+    /// For tests: a deposit, or a withdrawal with a negative amount, at `now_ns`.
+    ///
+    /// # Errors
+    /// [`account::Refusal::Funds`] if less than that is free.
+    pub fn transfer(
+        &mut self,
+        now_ns: u64,
+        asset: &str,
+        change: rust_decimal::Decimal,
+    ) -> Result<(), account::Refusal> {
+        self.pass(now_ns);
+        let done = self.hub.account.transfer(now_ns, asset, change);
+        self.settle();
+        done
     }
 
     /// The true book now; `None` for an unknown symbol. In the middle of a batch it is ahead of what was told.
@@ -257,8 +282,11 @@ impl Venue {
         self.hub.now_ns = self.hub.now_ns.max(now_ns);
     }
 
-    /// Tells the protocol which connections are over.
+    /// Tells the protocol what happened in the account, and which connections are over.
     fn settle(&mut self) {
+        for event in self.hub.account.take_events() {
+            self.protocol.on_account(&mut self.hub, &event);
+        }
         while let Some(conn) = self.hub.gone.pop() {
             self.protocol.on_gone(&mut self.hub, conn);
         }
@@ -305,6 +333,9 @@ impl Venue {
     /// Sends what is told at once.
     fn tell(&mut self, events: &mut Vec<Event>) {
         for event in events.drain(..) {
+            if let Event::Trade(index, trade) = &event {
+                self.hub.account.on_trade(&self.hub.market, trade, *index);
+            }
             self.protocol.on_event(&mut self.hub, event);
         }
     }

@@ -255,7 +255,7 @@ static POWERS: [u64; ORIGIN + FOLLOWING_MAX + 1] = {
 };
 
 const fn times_x(power: u64) -> u64 {
-    power >> 1 ^ (power & 1) * (POLYNOMIAL >> 1)
+    (power >> 1) ^ ((power & 1) * (POLYNOMIAL >> 1))
 }
 
 /// Whether the processor has what the routines are compiled for; one look at one byte.

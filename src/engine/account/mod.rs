@@ -25,7 +25,8 @@ use crate::model::{
 pub(crate) struct Account {
     pub(crate) orders: Orders,
     pub(crate) trades: Ring<MyTrade>,
-    trades_seen: Seen<(Option<MarketId>, Id)>,
+    /// By the order as well: one who trades with himself has one id twice.
+    trades_seen: Seen<(Option<MarketId>, Id, Id)>,
     /// When the last trade was made that is known, by the venue's clock.
     pub(crate) traded_until: Option<Wall>,
     balances: Vec<Balance>,
@@ -66,7 +67,7 @@ impl Account {
 
     /// Takes in a trade. False if it was known.
     pub(crate) fn on_trade(&mut self, trade: &MyTrade) -> bool {
-        if !self.trades_seen.insert((trade.market, trade.id)) {
+        if !self.trades_seen.insert((trade.market, trade.id, trade.order)) {
             return false;
         }
         self.traded_until = self.traded_until.max(trade.venue_time);

@@ -48,7 +48,7 @@ impl Core {
         };
         let (adapter, cx) = session.parts(markets, now);
         let signed = adapter.request(&fetch, &cx).map_err(|error| error.at(id))?;
-        let job = super::Job::Fetch(Box::new(fetch), purpose);
+        let job = super::Job::Fetch(Box::new(fetch), purpose, false);
         Ok(self.queue(venue, job, None, signed, now.mono))
     }
 
@@ -58,7 +58,7 @@ impl Core {
         request: RequestId,
         venue: VenueId,
         fetch: &Fetch,
-        purpose: Purpose,
+        (purpose, further): (Purpose, bool),
         sent: Mono,
         reply: Result<Reply<'_>, Error>,
         now: Stamp,
@@ -71,6 +71,15 @@ impl Core {
             Ok(reply) => adapter.on_reply(fetch, &reply, &cx),
             Err(error) => Err(error),
         };
+        // Some venues keep open orders and those that ended in two places.
+        if let (Fetch::Order { .. }, Ok(Fetched::Orders(rows)), false) = (fetch, &answer, further)
+            && rows.is_empty()
+            && let Some(Ok(signed)) = adapter.request_further(fetch, &cx)
+        {
+            let job = super::Job::Fetch(Box::new(fetch.clone()), purpose, true);
+            self.queue_as(request, venue, job, None, signed, now.mono);
+            return;
+        }
         let answer = answer.map_err(|error| error.at(id));
         if let Err(error) = &answer
             && error.retry() == Retry::Resync

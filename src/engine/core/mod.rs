@@ -233,8 +233,8 @@ struct Pending {
 enum Job {
     /// The public half of the venue.
     Ask(Ask),
-    /// A question of the private half, and what becomes of the answer.
-    Fetch(Box<Fetch>, Purpose),
+    /// A question of the private half, and what becomes of the answer; `true` if it was asked in a second place already.
+    Fetch(Box<Fetch>, Purpose, bool),
     /// A request about an order.
     Order(OrderId, OrderAct),
     /// All orders are cancelled.
@@ -575,8 +575,8 @@ impl Core {
         }
         let ask = match pending.job {
             Job::Ask(ask) => ask,
-            Job::Fetch(ref fetch, purpose) => {
-                self.on_fetch_reply(id, pending.venue, fetch, purpose, pending.sent, reply, now, sink);
+            Job::Fetch(ref fetch, purpose, further) => {
+                self.on_fetch_reply(id, pending.venue, fetch, (purpose, further), pending.sent, reply, now, sink);
                 self.pump_requests(pending.venue, now.mono);
                 self.work_off(now, sink);
                 return;

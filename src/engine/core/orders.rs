@@ -39,6 +39,22 @@ impl Core {
         }
     }
 
+    /// Whether an order is right, as far as can be told without sending it.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check_order(&self, new: &NewOrder) -> Result<(), Error> {
+        let Some(venue) = self.venues.get(usize::from(new.market.venue.0)) else {
+            return Err(Error::new(ErrorKind::StaleHandle, "this venue is not of this engine"));
+        };
+        let id = venue.profile.id;
+        let session = venue.session.as_ref().ok_or_else(|| no_session(id))?;
+        let market = venue.markets.market(new.market);
+        let market =
+            market.ok_or_else(|| Error::new(ErrorKind::BadSymbol, "this market is not of this venue").at(id))?;
+        check(new, market, session.profile).map_err(|error| error.at(id).with_symbol(&market.symbol))
+    }
+
     /// As [`Core::create_order`]; what was refused before it was sent comes as an event as well, since nobody is there to
     /// take the error.
     pub(crate) fn create_order_later(&mut self, new: &NewOrder, now: Stamp, sink: &mut impl Sink) {
@@ -305,7 +321,11 @@ impl Core {
                     orders.set_status(handle.slot, OrderStatus::Open);
                     changed = true;
                 }
-                Outcome::Accepted
+                match row.error {
+                    // The order is gone, and the one that was to come in its place was refused.
+                    Some(error) if act != OrderAct::Create => Outcome::Rejected(error.at(id)),
+                    _ => Outcome::Accepted,
+                }
             }
             Err(error) => {
                 let error = error.of_order().at(id);

@@ -78,6 +78,20 @@ impl Core {
     ) -> RequestId {
         let id = RequestId(self.next_request);
         self.next_request += 1;
+        self.queue_as(id, venue_id, job, feed, signed, now);
+        id
+    }
+
+    /// As [`Core::queue`], under a number that was given before.
+    pub(super) fn queue_as(
+        &mut self,
+        id: RequestId,
+        venue_id: VenueId,
+        job: Job,
+        feed: Option<FeedId>,
+        signed: SignedRequest,
+        now: Mono,
+    ) {
         let urgent = matches!(job, Job::Order(..) | Job::CancelAll);
         let (weight, signed) = (signed.weight, Some(Box::new(signed)));
         self.pending.insert(id, Pending { venue: venue_id, job, feed, weight, signed, sent: now, deadline: None });
@@ -90,7 +104,6 @@ impl Core {
             waiting.push_back(id);
         }
         self.pump_requests(venue_id, now);
-        id
     }
 
     /// Sends what the venue's REST limits allow.

@@ -533,7 +533,7 @@ impl Core {
         let (adapter, cx) = session.parts(markets, now);
         match adapter.request(&fetch, &cx) {
             Ok(signed) => {
-                let job = super::Job::Fetch(Box::new(fetch), purpose);
+                let job = super::Job::Fetch(Box::new(fetch), purpose, false);
                 self.queue(venue_id, job, None, signed, now.mono);
             }
             Err(error) => self.on_private_failure(venue_id, fetch, purpose, error, now),

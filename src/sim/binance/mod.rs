@@ -1,4 +1,5 @@
-//! The loopback binance: spot market data of binance.com (mid 2026), binance.us and binance.je.
+//! The loopback binance: spot market data of binance.com (mid 2026), binance.us and binance.je, and an account at the
+//! first of them.
 //!
 //! # As on the real venue
 //! - `/ws`, `/ws/<stream>[/<stream>..]`, `/stream?streams=a/b`, `?timeUnit=MICROSECOND` (binance only), and SUBSCRIBE,
@@ -18,14 +19,17 @@
 
 mod control;
 mod frames;
+mod private;
 mod rest;
 mod streams;
+mod ws_api;
 
 use std::collections::HashMap;
 
 use self::frames::TimeUnit;
 use self::streams::{Kind, View};
-use super::hub::{Batch, ConnId, Hub, Rules};
+use super::account;
+use super::hub::{Batch, ConnId, Hub, PerConn, Rules};
 use super::limits::{Penalty, Sliding, Weights};
 use super::market::{Event, Span};
 use super::text::percent_decode;
@@ -87,6 +91,7 @@ const fn limits_of(weight_per_min: u64, requests_per_5min: u64, ping_ns: u64, po
     Limits {
         messages_per_s: 5,
         streams_per_connection: 1024,
+        orders_per_10s: 50,
         connects_per_5min: 300,
         weight_per_min,
         requests_per_5min,
@@ -237,6 +242,17 @@ pub(super) struct Binance {
     requests: Weights,
     penalty: Penalty,
     batch: Batch,
+    orders: Sliding,
+    /// Connections of the WS-API.
+    sessions: PerConn<ws_api::Session>,
+    /// Those that get the user data stream.
+    listeners: Vec<ConnId>,
+    /// Names of cancellations that were not told yet, by order.
+    cancel_names: HashMap<u64, String>,
+    /// Names that the venue made.
+    names: u64,
+    /// Transitions of orders so far.
+    executions: u64,
 }
 
 impl Binance {
@@ -255,6 +271,12 @@ impl Binance {
             requests: Weights::new(limits.requests_per_5min, 5 * MINUTE),
             penalty: Penalty::new(limits.ban_after, limits.ban_ns, BAN_NS_MAX),
             batch: Batch::default(),
+            orders: Sliding::new(limits.orders_per_10s, 10 * SECOND),
+            sessions: PerConn::default(),
+            listeners: Vec::new(),
+            cancel_names: HashMap::new(),
+            names: 0,
+            executions: 0,
         }
     }
 }
@@ -277,12 +299,15 @@ impl Protocol for Binance {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let mut unit = TimeUnit::Milli;
         let mut names: Vec<String> = Vec::new();
+        let is_api = path == ws_api::PATH && self.variant.new_rows;
+        let mut rate_limits = true;
         let combined = match path.strip_prefix("/ws") {
             Some("" | "/") => false,
             Some(rest) if rest.starts_with('/') => {
                 names.extend(rest[1..].split('/').filter(|name| !name.is_empty()).map(percent_decode));
                 false
             }
+            _ if is_api => false,
             _ if path == "/stream" || path == "/stream/" => true,
             _ => return Err(rest::not_found(hub)),
         };
@@ -297,8 +322,18 @@ impl Protocol for Binance {
                     "MILLISECOND" | "millisecond" => unit = TimeUnit::Milli,
                     _ => return Err(self.bad_time_unit(hub)),
                 },
+                "returnRateLimits" if is_api => rate_limits = value != "false",
                 _ => {}
             }
+        }
+        if is_api {
+            if let Err(refusal) = self.spend(hub, ws_api::CONNECT_WEIGHT) {
+                return Err(self.refused(hub, &refusal));
+            }
+            let conn = hub.open(View { unit, combined }.number() | streams::API_VIEW);
+            hub.lift_message_limit(conn);
+            self.sessions.insert(conn, ws_api::Session::new(rate_limits));
+            return Ok(conn);
         }
         if names.len() > hub.limits.streams_per_connection {
             hub.counters.too_many_streams += 1;
@@ -315,7 +350,19 @@ impl Protocol for Binance {
     }
 
     fn on_text(&mut self, hub: &mut Hub, conn: ConnId, text: &str) {
-        self.control(hub, conn, text);
+        match self.sessions.get_mut(conn).copied() {
+            Some(session) => self.on_ws_api(hub, conn, session, text),
+            None => self.control(hub, conn, text),
+        }
+    }
+
+    fn on_gone(&mut self, _hub: &mut Hub, conn: ConnId) {
+        self.sessions.remove(conn);
+        self.listeners.retain(|listener| *listener != conn);
+    }
+
+    fn on_account(&mut self, hub: &mut Hub, event: &account::Event) {
+        self.tell_account(hub, event);
     }
 
     fn on_event(&mut self, hub: &mut Hub, event: Event) {

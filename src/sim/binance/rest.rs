@@ -1,4 +1,5 @@
-//! The REST half of the loopback binance: public market data under `/api/v3`, and `/sapi/v1/system/status`.
+//! The REST half of the loopback binance: market data under `/api/v3`, `/sapi/v1/system/status`, and on binance.com what
+//! an account asks, see `private`.
 
 use std::fmt::Write as _;
 
@@ -7,10 +8,10 @@ use serde_json::Value;
 use super::super::hub::Hub;
 use super::super::limits::Refusal;
 use super::super::market::{Side, Stats};
-use super::super::text::{percent_decode, put_string, put_u64};
+use super::super::text::{percent_decode, put_u64};
 use super::super::wire::{HttpReply, Request};
 use super::frames::{TimeUnit, partial_depth, put_id, put_mean, put_percent, put_price, put_qty, put_quote};
-use super::{Binance, INTERVALS, SECOND, SPANS, ZONE_FROM, interval};
+use super::{Binance, INTERVALS, SECOND, SPANS, ZONE_FROM, interval, private};
 
 /// What the routes cost.
 #[derive(Debug)]
@@ -58,36 +59,41 @@ pub(super) const WEIGHTS_2021: RouteWeights = RouteWeights {
 };
 
 /// An answer that is an error of the venue: `{"code":-1121,"msg":"Invalid symbol."}`.
-struct ApiError {
-    status: u16,
-    code: i64,
-    message: String,
+pub(super) struct ApiError {
+    pub(super) status: u16,
+    pub(super) code: i64,
+    pub(super) message: String,
+    /// What else there is to say, as JSON.
+    pub(super) data: Option<String>,
 }
 
-type Answer = Result<String, ApiError>;
+pub(super) type Answer = Result<String, ApiError>;
 
-fn bad(code: i64, message: impl Into<String>) -> ApiError {
-    ApiError { status: 400, code, message: message.into() }
+/// Answers one route.
+pub(super) type Handler = fn(&mut Binance, &mut Hub, TimeUnit, &mut Params) -> Answer;
+
+pub(super) fn bad(code: i64, message: impl Into<String>) -> ApiError {
+    ApiError { status: 400, code, message: message.into(), data: None }
 }
 
-fn mandatory(name: &str) -> ApiError {
+pub(super) fn mandatory(name: &str) -> ApiError {
     bad(-1102, format!("Mandatory parameter '{name}' was not sent, was empty/null, or malformed."))
 }
 
-fn illegal(name: &str, range: &str) -> ApiError {
+pub(super) fn illegal(name: &str, range: &str) -> ApiError {
     bad(-1100, format!("Illegal characters found in parameter '{name}'; legal range is '{range}'."))
 }
 
 const SYMBOL_RANGE: &str = "^[A-Z0-9-_.]{1,20}$";
 
 /// The parameters of a request, each read at most once.
-struct Params {
+pub(super) struct Params {
     pairs: Vec<(String, String)>,
     sent: usize,
 }
 
 impl Params {
-    fn new(query: &str) -> Result<Self, ApiError> {
+    pub(super) fn new(query: &str) -> Result<Self, ApiError> {
         let mut pairs: Vec<(String, String)> = Vec::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -100,7 +106,17 @@ impl Params {
         Ok(Params { sent: pairs.len(), pairs })
     }
 
-    fn take(&mut self, name: &str) -> Result<Option<String>, ApiError> {
+    /// Parameters that came otherwise.
+    pub(super) fn of(pairs: Vec<(String, String)>) -> Self {
+        Params { sent: pairs.len(), pairs }
+    }
+
+    /// A copy of all parameters, for what reads one of them twice.
+    pub(super) fn copy(&self) -> Self {
+        Params { sent: self.sent, pairs: self.pairs.clone() }
+    }
+
+    pub(super) fn take(&mut self, name: &str) -> Result<Option<String>, ApiError> {
         let Some(at) = self.pairs.iter().position(|(key, _)| key == name) else { return Ok(None) };
         let (_, value) = self.pairs.swap_remove(at);
         if value.is_empty() {
@@ -109,7 +125,7 @@ impl Params {
         Ok(Some(value))
     }
 
-    fn int(&mut self, name: &str) -> Result<Option<u64>, ApiError> {
+    pub(super) fn int(&mut self, name: &str) -> Result<Option<u64>, ApiError> {
         let Some(value) = self.take(name)? else { return Ok(None) };
         match value.parse::<u64>() {
             Ok(value) => Ok(Some(value)),
@@ -118,7 +134,7 @@ impl Params {
     }
 
     /// A number of rows: `default` when absent, cut down to `max`.
-    fn limit(&mut self, default: u64, max: u64) -> Result<usize, ApiError> {
+    pub(super) fn limit(&mut self, default: u64, max: u64) -> Result<usize, ApiError> {
         match self.int("limit")?.unwrap_or(default) {
             0 => Err(bad(-1130, "Data sent for parameter 'limit' is not valid.")),
             limit => Ok(limit.min(max) as usize),
@@ -126,7 +142,7 @@ impl Params {
     }
 
     /// Every parameter that was sent has to be one that the route knows.
-    fn done(&self) -> Result<(), ApiError> {
+    pub(super) fn done(&self) -> Result<(), ApiError> {
         if self.pairs.is_empty() {
             return Ok(());
         }
@@ -154,8 +170,15 @@ impl Binance {
         });
         let symbol = query.split('&').find_map(|pair| pair.strip_prefix("symbol=")).unwrap_or_default();
         let verdict = hub.judge_request(path, symbol, route == Some("/depth"));
+        let acts = private::rest_route(&request.method, route.unwrap_or_default()).is_some_and(|route| route.acts);
         let mut reply = match verdict.status {
-            Some(status) => self.faulty(hub, status),
+            Some(status) => {
+                if status == 504 && acts {
+                    // Carried out, and the answer is lost on the way.
+                    self.route(hub, request, route, query, false);
+                }
+                self.faulty(hub, status)
+            }
             None => self.route(hub, request, route, query, verdict.stale),
         };
         reply.delay_ns = verdict.delay_ns;
@@ -163,7 +186,6 @@ impl Binance {
     }
 
     fn route(&mut self, hub: &mut Hub, request: &Request, route: Option<&str>, query: &str, stale: bool) -> HttpReply {
-        let now_ns = hub.now_ns();
         let unit = match request.header("x-mbx-time-unit").filter(|_| self.variant.micro) {
             None => TimeUnit::Milli,
             Some(text) if text.eq_ignore_ascii_case("MILLISECOND") => TimeUnit::Milli,
@@ -173,8 +195,9 @@ impl Binance {
         let has_key = request.header("x-mbx-apikey").is_some_and(|key| !key.is_empty());
         let new = self.variant.new_rows;
         let us = self.variant.sapi;
-        type Handler = fn(&mut Binance, &mut Hub, TimeUnit, &mut Params) -> Answer;
+        let private = private::rest_route(&request.method, route.unwrap_or_default()).filter(|_| new);
         let handler: Option<Handler> = match route {
+            _ if private.is_some() => private.as_ref().map(|private| private.handler),
             _ if request.method != "GET" && request.method != "HEAD" => None,
             Some("/ping") => Some(|_, _, _, _| Ok("{}".to_owned())),
             Some("/time") => Some(|_, hub, unit, _| Ok(format!("{{\"serverTime\":{}}}", unit.of_ns(hub.now_ns())))),
@@ -195,26 +218,40 @@ impl Binance {
             _ => None,
         };
         let Some(handler) = handler else { return not_found(hub) };
-        let weight = self.weight(route.unwrap_or_default(), query);
-        let spent = self.penalty.check(now_ns).and_then(|()| {
-            let free = self.requests.spend(now_ns, 1).and_then(|_| self.weights.spend(now_ns, weight));
-            free.map_err(|free_ns| self.penalty.exceed(now_ns, free_ns))
-        });
-        if let Err(refusal) = spent {
+        let weight = match &private {
+            Some(private) => private.weight,
+            None => self.weight(route.unwrap_or_default(), query),
+        };
+        if let Err(refusal) = self.spend(hub, weight) {
             return self.refused(hub, &refusal);
         }
         if route == Some("/historicalTrades") && !new && !has_key {
             return self.error(hub, 401, -2014, "API-key format invalid.");
         }
-        let answer = Params::new(query).and_then(|mut params| {
+        let params = match private {
+            Some(_) => self.signed_params(hub, request, query),
+            None => Params::new(query),
+        };
+        let answer = params.and_then(|mut params| {
             let body = handler(self, hub, unit, &mut params)?;
             params.done()?;
             Ok(body)
         });
         match answer {
             Ok(body) => self.reply(200, body),
-            Err(error) => self.error(hub, error.status, error.code, &error.message),
+            Err(error) => {
+                hub.counters.bad_requests += 1;
+                self.reply(error.status, error.body())
+            }
         }
+    }
+
+    /// Counts a request, by REST or by the WS-API.
+    pub(super) fn spend(&mut self, hub: &Hub, weight: u64) -> Result<(), Refusal> {
+        let now_ns = hub.now_ns();
+        self.penalty.check(now_ns)?;
+        let free = self.requests.spend(now_ns, 1).and_then(|_| self.weights.spend(now_ns, weight));
+        free.map(|_| ()).map_err(|free_ns| self.penalty.exceed(now_ns, free_ns))
     }
 
     /// What a request costs, as far as its parameters can be understood.
@@ -276,10 +313,7 @@ impl Binance {
     }
 
     fn error_body(&self, status: u16, code: i64, message: &str) -> HttpReply {
-        let mut body = format!("{{\"code\":{code},\"msg\":");
-        put_string(&mut body, message);
-        body.push('}');
-        self.reply(status, body)
+        self.reply(status, bad(code, message).body())
     }
 
     pub(super) fn bad_time_unit(&self, hub: &mut Hub) -> HttpReply {
@@ -328,7 +362,7 @@ impl Binance {
         }
     }
 
-    fn symbol_named(&self, hub: &Hub, name: &str, parameter: &str) -> Result<usize, ApiError> {
+    pub(super) fn symbol_named(&self, hub: &Hub, name: &str, parameter: &str) -> Result<usize, ApiError> {
         let legal = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.');
         if name.is_empty() || name.len() > 20 || !name.bytes().all(legal) {
             return Err(illegal(parameter, SYMBOL_RANGE));
@@ -336,7 +370,7 @@ impl Binance {
         hub.market.index(name).ok_or_else(|| bad(-1121, "Invalid symbol."))
     }
 
-    fn symbol(&self, hub: &Hub, params: &mut Params) -> Result<usize, ApiError> {
+    pub(super) fn symbol(&self, hub: &Hub, params: &mut Params) -> Result<usize, ApiError> {
         let name = params.take("symbol")?.ok_or_else(|| mandatory("symbol"))?;
         self.symbol_named(hub, &name, "symbol")
     }

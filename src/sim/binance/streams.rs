@@ -42,10 +42,20 @@ impl View {
     }
 }
 
+/// Added to the view of a connection of the WS-API.
+pub(super) const API_VIEW: usize = 4;
+
 /// The message before the end of a connection.
 pub(super) fn put_shutdown_notice(now_ns: u64, _conn: ConnId, view: usize, out: &mut String) {
+    let is_api = view & API_VIEW != 0;
     let view = View::of(view);
+    if is_api {
+        out.push_str("{\"event\":");
+    }
     put_event(out, view, "!serverShutdown", |out| frames::server_shutdown(out, now_ns, view.unit));
+    if is_api {
+        out.push('}');
+    }
 }
 
 fn put_event(out: &mut String, view: View, stream: &str, write: impl FnOnce(&mut String)) {

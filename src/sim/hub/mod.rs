@@ -14,6 +14,7 @@ use fastrand::Rng;
 pub(crate) use self::paces::Batch;
 use self::paces::Pace;
 pub(super) use self::paces::Rate;
+use super::account::Account;
 use super::faults::{Action, Engine, Verdict, WireFault};
 use super::limits::Sliding;
 use super::market::{Candle, Market, MarketConfig, Span};
@@ -21,7 +22,7 @@ use super::wire::Out;
 use super::{Config, Counters, Limits};
 
 /// How many ways of writing one and the same event a venue has, at most; see [`Hub::open`].
-pub(crate) const VIEWS_MAX: usize = 4;
+pub(crate) const VIEWS_MAX: usize = 8;
 /// Books of one symbol that a venue cuts at different times, at most.
 const PACES_MAX: usize = 3;
 const MS: u64 = 1_000_000;
@@ -126,6 +127,8 @@ struct Conn {
 #[derive(Debug)]
 pub(crate) struct Hub {
     pub(crate) market: Market,
+    /// What happens in it is told to the protocol after each call.
+    pub(crate) account: Account,
     pub(crate) limits: Limits,
     pub(crate) counters: Counters,
     pub(crate) rng: Rng,
@@ -174,6 +177,7 @@ impl Hub {
         let rate = config.rate.map(|per_s| Rate::new(per_s, market.len(), start_ns));
         debug_assert!(!rules.paces_ns.is_empty() && rules.paces_ns.len() <= PACES_MAX, "as many as there is room for");
         Hub {
+            account: Account::new(&config.account),
             limits: config.limits.clone(),
             counters: Counters::default(),
             rng: Rng::with_seed(config.seed ^ rules.salt),
@@ -278,6 +282,13 @@ impl Hub {
     pub(crate) fn set_view(&mut self, id: ConnId, view: usize) {
         if let Some(conn) = self.conn(id) {
             conn.view = view;
+        }
+    }
+
+    /// Takes a connection out of the limit of messages.
+    pub(crate) fn lift_message_limit(&mut self, id: ConnId) {
+        if let Some(conn) = self.conn(id) {
+            conn.messages = Sliding::new(usize::MAX, SECOND);
         }
     }
 
