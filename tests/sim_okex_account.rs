@@ -7,14 +7,30 @@ mod by_hand;
 #[allow(unreachable_pub, clippy::unwrap_used, dead_code)]
 mod loopback;
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use by_hand::{MS, Run, SECOND, START, keys, parsed};
 use hmac::{Hmac, KeyInit, Mac};
+use loopback::{Loopback, engine_config, sim_of};
+use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use sha2::Sha256;
+use wirebook::credentials::Credentials;
+use wirebook::decimal::Fixed;
+use wirebook::model::{
+    Event, FeedState, Liquidity, MarketId, NewOrder, OrderId, OrderStatus, TakerSide, TimeInForce, Update, VenueId,
+};
 use wirebook::sim::VenueKind;
+use wirebook::sim::account::Status;
+use wirebook::sim::market::Side;
+use wirebook::sim::server::{Server, ServerConfig};
+use wirebook::sim::venue::Venue;
 use wirebook::sim::wire::Request;
+use wirebook::{Engine, ErrorKind, VenueConfig};
 
 // What the venue's account has where nothing else is asked for.
 const KEY: &str = "loopback-key";
@@ -315,9 +331,9 @@ fn fills_fees_and_bills_are_told() {
     let (_, answer) = signed(&mut run, "GET", "/api/v5/account/bills?type=2", "");
     let bills = answer["data"].as_array().unwrap();
     assert_eq!(bills.len(), 2 * fills.len());
-    let sum = |currency: &str, name: &str| -> rust_decimal::Decimal {
+    let sum = |currency: &str, name: &str| -> Decimal {
         let its = bills.iter().filter(|bill| bill["ccy"] == currency);
-        its.map(|bill| bill[name].as_str().unwrap().parse::<rust_decimal::Decimal>().unwrap()).sum()
+        its.map(|bill| bill[name].as_str().unwrap().parse::<Decimal>().unwrap()).sum()
     };
     assert_eq!((sum("BTC", "balChg"), sum("BTC", "fee")), (order.amount - fee, -fee));
     assert_eq!((sum("USDT", "balChg"), sum("USDT", "fee")), (-spent, wire(0)));
@@ -332,6 +348,252 @@ fn fills_fees_and_bills_are_told() {
     assert_eq!(keys(&again[0]), "arg curPage data eventType lastPage");
 }
 
-fn wire(value: i64) -> rust_decimal::Decimal {
+fn wire(value: i64) -> Decimal {
     value.into()
+}
+
+fn fixed(text: &str) -> Fixed {
+    Fixed::parse_exact(text.as_bytes()).unwrap()
+}
+
+fn exact(value: Fixed) -> Decimal {
+    value.to_string().parse().unwrap()
+}
+
+/// An engine at a loopback OKX, with the keys of its account or others.
+fn engine_at(script: &str, secret: &str) -> Loopback {
+    let mut sim = sim_of(VenueKind::Okex, 3, script);
+    sim.updates_per_s = 100;
+    let server = Server::start(ServerConfig { tls: true, ..ServerConfig::new(sim) }).unwrap();
+    let mut config = engine_config();
+    config.core.order_timeout_ms = 1_000;
+    config.roots.extra.extend(server.ca_pem().map(|pem| pem.as_bytes().to_vec()));
+    let mut engine = Engine::new(config).unwrap();
+    let mut at = VenueConfig::at(server.ws_url(), server.rest_url());
+    at.credentials = Some(Credentials::new(KEY, secret).with_passphrase(PASSPHRASE));
+    let venue = engine.add_venue_with("okex", at).unwrap();
+    engine.load_markets(venue).unwrap();
+    Loopback { server, engine, venue }
+}
+
+/// An engine with a live account.
+struct Day {
+    run: Loopback,
+    market: MarketId,
+    /// Own trades as they were told: id, maker or taker, and the fee.
+    trades: Rc<RefCell<Vec<(String, bool, Decimal)>>>,
+}
+
+impl Day {
+    fn start(script: &str) -> Day {
+        let mut run = engine_at(script, SECRET);
+        let venue = run.venue;
+        run.engine.watch_orders(venue).unwrap();
+        run.engine.watch_balance(venue).unwrap();
+        let told = run.engine.watch_my_trades(venue).unwrap();
+        let trades = Rc::new(RefCell::new(Vec::new()));
+        let noted = Rc::clone(&trades);
+        let note = move |update: &Update<'_>, _: &mut wirebook::Outbox| {
+            if let Event::MyTrade(trade) = update.event {
+                let maker = trade.liquidity == Some(Liquidity::Maker);
+                noted.borrow_mut().push((trade.id.to_string(), maker, trade.fee.unwrap().cost));
+            }
+        };
+        run.engine.on(told, note).unwrap();
+        assert!(run.run_until(20, |engine, _| engine.is_account_live(venue)), "{:?}", run.engine);
+        let market = run.engine.markets(venue).resolve("BTC/USDT").unwrap().id;
+        Day { run, market, trades }
+    }
+
+    /// Best price of a side in cents.
+    fn best(&self, side: Side) -> i64 {
+        self.run.server.with_venue(|venue| venue.market().best(0, side).0)
+    }
+
+    fn limit(&self, side: TakerSide, amount: &str, cents: i64) -> NewOrder {
+        NewOrder::limit(self.market, side, fixed(amount), fixed(&format!("{}.{:02}", cents / 100, cents % 100)))
+    }
+
+    fn create(&mut self, order: &NewOrder) -> OrderId {
+        self.run.engine.create_order(order).unwrap()
+    }
+
+    /// Waits until an order has a status.
+    fn until(&mut self, order: OrderId, status: OrderStatus) {
+        let done = self.run.run_until(20, |engine, _| engine.order(order).unwrap().status == status);
+        assert!(done, "not {status:?}: {:?}", self.run.engine.order(order));
+    }
+
+    /// Waits until both sides say the same.
+    fn until_agreed(&mut self) {
+        let venue = self.run.venue;
+        let trades = Rc::clone(&self.trades);
+        let mut why = String::new();
+        let done = self.run.run_until(20, |engine, server| {
+            why = server.with_venue(|truth| agree(truth, engine, venue, &trades.borrow())).err().unwrap_or_default();
+            why.is_empty() && engine.is_account_live(venue)
+        });
+        assert!(done, "{why}\n{:?}", self.run.engine);
+    }
+
+    fn asked(&self) -> u64 {
+        self.run.server.with_venue(|venue| venue.account().asked())
+    }
+}
+
+/// Whether orders, trades and balances are those of the venue; what is not.
+fn agree(truth: &Venue, engine: &Engine, venue: VenueId, trades: &[(String, bool, Decimal)]) -> Result<(), String> {
+    let account = truth.account();
+    let open: BTreeSet<String> = engine.open_orders(venue).map(|order| order.id.to_string()).collect();
+    let truly_open: BTreeSet<String> = account.open_orders().map(|order| order.id.to_string()).collect();
+    if open != truly_open {
+        return Err(format!("open are {open:?}, in truth {truly_open:?}"));
+    }
+    for truth in account.orders() {
+        let order = engine.find_order(venue, &truth.id.to_string()).ok_or_else(|| format!("unknown: {truth:?}"))?;
+        let status = match truth.status {
+            Status::Waiting | Status::Open => OrderStatus::Open,
+            Status::Filled => OrderStatus::Closed,
+            // The venue has one word for both.
+            Status::Canceled | Status::Expired => OrderStatus::Canceled,
+        };
+        // The venue tells the average, which may have no end.
+        let cost = order.cost.unwrap_or_default().round_dp(8);
+        let right = order.status == status
+            && exact(order.filled) == truth.filled
+            && cost == truth.cost
+            && order.price.map(exact) == truth.price
+            && (truth.cost_asked.is_some() || order.amount.map(exact) == Some(truth.amount));
+        if !right {
+            return Err(format!("{order:?}\nin truth {truth:?}"));
+        }
+    }
+    let mut told = trades.to_vec();
+    told.sort();
+    let fills: Vec<_> = account.fills().map(|fill| (fill.id.to_string(), fill.maker, fill.fee)).collect();
+    if told != fills {
+        return Err(format!("trades are {told:?}, in truth {fills:?}"));
+    }
+    for truth in account.balances() {
+        let balance = engine.balance(venue, &truth.asset);
+        if balance.map(|balance| (balance.free, balance.used)) != Some((Some(truth.free), Some(truth.used))) {
+            return Err(format!("{balance:?} in truth {truth:?}"));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_trading_day_ends_with_the_account_of_the_venue() {
+    let mut day = Day::start("");
+    // An order that rests, is made smaller, moved, and canceled.
+    let bid = day.best(Side::Bid);
+    let order = day.create(&day.limit(TakerSide::Buy, "0.01", bid - 50_000));
+    day.until(order, OrderStatus::Open);
+    day.run.engine.edit_order(order, None, Some(fixed("0.005"))).unwrap();
+    assert!(day.run.run_until(20, |engine, _| engine.order(order).unwrap().amount == Some(fixed("0.005"))));
+    day.until_agreed();
+    let price = day.limit(TakerSide::Buy, "1", bid - 60_000).price.unwrap();
+    day.run.engine.edit_order(order, Some(price), None).unwrap();
+    let moved = day.run.run_until(20, |engine, _| engine.order(order).unwrap().price == Some(price));
+    assert!(moved, "{:?}", day.run.engine.order(order));
+    day.until_agreed();
+    day.run.engine.cancel_order(order).unwrap();
+    day.until(order, OrderStatus::Canceled);
+    day.until_agreed();
+
+    // A taker that eats several levels, and a maker that waits for the market.
+    let taker = day.create(&day.limit(TakerSide::Buy, "3", day.best(Side::Ask) + 10_000));
+    day.until(taker, OrderStatus::Closed);
+    day.until_agreed();
+    assert!(day.trades.borrow().len() > 1, "several levels");
+    let maker = day.create(&day.limit(TakerSide::Sell, "0.002", day.best(Side::Ask)));
+    day.until(maker, OrderStatus::Closed);
+    day.until_agreed();
+    let market = day.create(&NewOrder::market(day.market, TakerSide::Sell, fixed("0.5")));
+    day.until(market, OrderStatus::Closed);
+    let immediate = day.limit(TakerSide::Sell, "90", day.best(Side::Bid)).staying(TimeInForce::Ioc);
+    let immediate = day.create(&immediate);
+    day.until(immediate, OrderStatus::Canceled);
+    let none = day.limit(TakerSide::Sell, "90", day.best(Side::Bid)).staying(TimeInForce::Fok);
+    let none = day.create(&none);
+    day.until(none, OrderStatus::Canceled);
+    day.until_agreed();
+
+    // What is refused, by us and by the venue.
+    let asked = day.asked();
+    let error = day.run.engine.create_order(&day.limit(TakerSide::Buy, "0.000001", bid)).unwrap_err();
+    assert_eq!((error.kind(), day.asked()), (ErrorKind::InvalidOrder, asked), "{error}");
+    for (order, kind) in [
+        (day.limit(TakerSide::Buy, "90", bid - 100), ErrorKind::InsufficientFunds),
+        (day.limit(TakerSide::Buy, "0.01", day.best(Side::Ask) + 50_000).post_only(), ErrorKind::InvalidOrder),
+        (day.limit(TakerSide::Buy, "0.00001", bid), ErrorKind::InvalidOrder),
+    ] {
+        let order = day.create(&order);
+        day.until(order, OrderStatus::Rejected);
+        assert_eq!(day.run.engine.order(order).unwrap().error.as_ref().unwrap().kind(), kind);
+    }
+
+    // All at once.
+    let many: Vec<OrderId> =
+        (1..6).map(|step| day.create(&day.limit(TakerSide::Buy, "0.01", bid - 200_000 - step * 100))).collect();
+    many.iter().for_each(|order| day.until(*order, OrderStatus::Open));
+    day.until_agreed();
+    day.run.engine.cancel_all_orders(day.run.venue, Some("BTC/USDT")).unwrap();
+    many.iter().for_each(|order| day.until(*order, OrderStatus::Canceled));
+    day.until_agreed();
+    let counters = day.run.server.counters();
+    assert_eq!((counters.protocol_violations, counters.too_many, counters.bad_messages), (0, 0, 0));
+
+    // What is asked by REST says the same.
+    let venue = day.run.venue;
+    let engine = &mut day.run.engine;
+    let balances = engine.fetch_balance(venue).unwrap();
+    let (usdt, orders, fills, paid) = day.run.server.with_venue(|venue| {
+        let account = venue.account();
+        let paid: Decimal = account.fills().map(|fill| fill.fee).sum();
+        (account.balance("USDT").free, account.orders().len(), account.fills().len(), paid)
+    });
+    assert_eq!(balances.iter().find(|row| row.currency.as_str() == "USDT").unwrap().free, Some(usdt));
+    let trades = engine.fetch_my_trades(venue, Some("BTC/USDT"), None, None).unwrap();
+    assert_eq!((trades.len(), trades.iter().map(|trade| trade.fee.unwrap().cost).sum()), (fills, paid));
+    assert_eq!(engine.fetch_open_orders(venue, None).unwrap().len(), 0);
+    assert_eq!(engine.fetch_closed_orders(venue, Some("BTC/USDT"), None, None).unwrap().len(), orders);
+    let id = engine.order(taker).unwrap().id.to_string();
+    let row = engine.fetch_order(venue, &id, Some("BTC/USDT")).unwrap();
+    assert_eq!((row.status, row.filled), (Some(OrderStatus::Closed), Some(fixed("3"))));
+    assert_eq!(engine.fetch_ledger(venue, None, None, None).unwrap().len(), 2 * fills);
+    assert_eq!(engine.fetch_deposits(venue, None, None, None).unwrap().len(), 0);
+    assert_eq!(engine.fetch_withdrawals(venue, None, None, None).unwrap().len(), 0);
+    assert_eq!(engine.fetch_positions(venue).unwrap().len(), 0);
+    let fees = engine.fetch_trading_fees(venue, Some("BTC/USDT")).unwrap();
+    assert_eq!(fees[0].taker.to_string(), "0.001");
+}
+
+#[test]
+fn an_order_whose_answer_is_lost_is_found_and_never_sent_again() {
+    let mut day = Day::start("at 6s silence connection for 20s\nat 8s cut");
+    let begun = day.run.server.with_venue(|venue| venue.market().start_ns());
+    let silent = day.run.run_until(20, |_, server| {
+        server.with_venue(|venue| venue.market().last_trade(0).time_ns > begun + 6_500 * MS)
+    });
+    assert!(silent);
+    let order = day.create(&day.limit(TakerSide::Buy, "0.01", day.best(Side::Bid) - 50_000));
+    day.until(order, OrderStatus::Unknown);
+    day.until(order, OrderStatus::Open);
+    day.until_agreed();
+    day.run.engine.cancel_order(order).unwrap();
+    day.until(order, OrderStatus::Canceled);
+    day.until_agreed();
+    assert_eq!(day.asked(), 1);
+}
+
+#[test]
+fn a_wrong_secret_fails_for_good() {
+    let mut run = engine_at("", "another");
+    let orders = run.engine.watch_orders(run.venue).unwrap();
+    let failed = run.run_until(20, |engine, _| engine.state(orders).unwrap().0 == FeedState::Failed);
+    assert!(failed, "{:?}", run.engine);
+    let error = run.engine.fetch_balance(run.venue).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AuthenticationError, "{error}");
 }
