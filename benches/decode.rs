@@ -1,9 +1,10 @@
 //! From the text of a frame to the top of the book, per shape of frame.
 //!
-//! wirebook runs what the engine runs: it finds the route by the topic, checks every member that it relies on, and
-//! judges the sequence number (and the checksum, where the venue sends one). The others are told in advance what kind of
-//! frame comes, check the sequence number only, and look at no checksum. All copy the frame into their buffer first, as
-//! a socket would; simd-json needs that, since it overwrites what it reads.
+//! wirebook runs what the engine runs: it finds the route by the topic, checks every member that it relies on, judges the
+//! sequence number (and the checksum, where the venue sends one), and hands the event to a sink. wirebook-adapter is the
+//! same without the engine: adapter, sequence rule and book, no feeds, no events and no checksum. The others are told in
+//! advance what kind of frame comes, check the sequence number only, and look at no checksum. All copy the frame into
+//! their buffer first, as a socket would; simd-json needs that, since it overwrites what it reads.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -11,12 +12,15 @@ use std::rc::Rc;
 use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use wirebook::book::{BookSide, Side};
+use wirebook::book::{Book, BookSide, Level, Side, Snapshot, Sync};
 use wirebook::decimal::parse_exact;
+use wirebook::engine::{Config, Core, VenueConfig};
 use wirebook::json::{Doc, DocParser, Node};
+use wirebook::model::Stamp;
+use wirebook::venue::{Decoded, Item, Route, Routes, Venue};
 
 use crate::common::frames::{self, Stream};
-use crate::common::live::{Live, Look};
+use crate::common::live::{Live, Look, markets, reply};
 use crate::common::{Case, Contender, Contenders, recorded};
 
 /// The cases.
@@ -41,12 +45,13 @@ pub(crate) fn cases() -> Vec<Case> {
 fn case<S: Shape>(name: &str, units: usize, frames: fn(usize) -> Stream) -> Case {
     Case::new(format!("decode/{name}"), units, move |units| {
         let stream = Rc::new(frames(units));
-        let [a, b, c, d] = [(); 4].map(|()| stream.clone());
+        let [a, b, c, d, e] = [(); 5].map(|()| stream.clone());
         Contenders::new(stream.frames.bytes_mean())
             .with("wirebook", || Ours { live: None, buffer: buffer(), stream: a })
             .with("serde-json-decimal", || Typed::<S, _, DecimalBook>::new(SerdeJson, b))
             .with("simd-json-typed", || Typed::<S, _, ArrayBook>::new(SimdJson::default(), c))
             .with("simd-json-tape", || Tape::<S>::new(d))
+            .with("wirebook-adapter", || Adapter::new(e))
     })
 }
 
@@ -79,6 +84,99 @@ impl Contender for Ours {
 
     fn numbers(&self, outcome: Look) -> [i64; 4] {
         outcome.0
+    }
+}
+
+/// wirebook without its engine, which is as much as the others do.
+struct Adapter {
+    venue: Box<dyn Venue>,
+    routes: Routes,
+    decoded: Decoded,
+    sync: Sync,
+    book: Book,
+    stream: Rc<Stream>,
+    buffer: Vec<u8>,
+}
+
+impl Adapter {
+    fn new(stream: Rc<Stream>) -> Adapter {
+        let mut core = Core::new(Config::default());
+        let id = core.add_venue(stream.market.venue, VenueConfig::default()).expect("the venue is known");
+        core.read_markets(id, &reply(&markets(&stream.market)), Stamp::default()).expect("the list can be read");
+        let market = core.markets(id).resolve(&stream.market.symbol()).expect("it is in the list");
+        let (price_scale, amount_scale) = (stream.market.price_scale, stream.market.amount_scale);
+        let route =
+            Route { feed: 0, channel: stream.channel, market: None, price_scale, amount_scale, levels_max: 5_000 };
+        let (profile, mut routes, mut topic) = (core.profile(id), Routes::default(), String::new());
+        let venue = (profile.open)();
+        venue.topic(Some(market), stream.channel, &mut topic).expect("the venue has the channel");
+        routes.insert(venue.route_key(&topic), route);
+        let (sync, book) = (Sync::new(profile.rule), Book::new(market.id, price_scale, amount_scale, 2_000));
+        Adapter { venue, routes, decoded: Decoded::new(), sync, book, stream, buffer: buffer() }
+    }
+
+    #[inline]
+    fn message(&mut self, len: usize) -> [i64; 4] {
+        self.decoded.clear();
+        self.venue.on_frame(&self.buffer[..len], &self.routes, &mut self.decoded).expect("a frame");
+        match &self.decoded.items[..] {
+            [item @ Item::Book { .. }, ..] => {
+                match self.decoded.snapshot(item) {
+                    Some(whole) => self.sync.on_snapshot(&whole, &mut self.book, Stamp::default()),
+                    None => {
+                        let delta = self.decoded.delta(item).expect("a change");
+                        self.sync.on_delta(&delta, &mut self.book, Stamp::default())
+                    }
+                };
+                let sides = self.book.last_known();
+                let [bid, ask] = [sides.bids, sides.asks].map(|side| side.best().unwrap_or_default());
+                [bid.price, bid.qty, ask.price, ask.qty]
+            }
+            [Item::Trades { trades, .. }, ..] => {
+                let [.., trade] = self.decoded.trades(*trades) else { return [0; 4] };
+                [trade.price.mantissa(), trade.amount.mantissa(), 0, 0]
+            }
+            [Item::BidAsk { row, .. }, ..] => self.decoded.bid_ask(*row).map_or([0; 4], |quote| {
+                [quote.bid, quote.bid_volume, quote.ask, quote.ask_volume]
+                    .map(|number| number.map_or(0, |number| number.mantissa()))
+            }),
+            _ => [0; 4],
+        }
+    }
+}
+
+impl Contender for Adapter {
+    type Outcome = [i64; 4];
+
+    fn restart(&mut self) {
+        let stream = self.stream.clone();
+        self.sync.disconnected();
+        self.sync.subscribed();
+        match &stream.snapshot {
+            Some(whole) => {
+                self.buffer[..whole.len()].copy_from_slice(whole.as_bytes());
+                self.message(whole.len());
+            }
+            None => {
+                let levels =
+                    |side: &[(i64, i64)]| side.iter().map(|&(price, qty)| Level { price, qty }).collect::<Vec<_>>();
+                let (bids, asks) = (levels(&stream.bids), levels(&stream.asks));
+                let (bids, asks, last) = (&bids[..], &asks[..], stream.last);
+                let whole = Snapshot { last, venue_time: None, bids, asks, bids_cut: false, asks_cut: false };
+                self.sync.on_snapshot(&whole, &mut self.book, Stamp::default());
+            }
+        }
+    }
+
+    #[inline]
+    fn step(&mut self, unit: usize) -> [i64; 4] {
+        let frame = self.stream.frames.at(unit);
+        self.buffer[..frame.len()].copy_from_slice(frame);
+        self.message(frame.len())
+    }
+
+    fn numbers(&self, outcome: [i64; 4]) -> [i64; 4] {
+        outcome
     }
 }
 
@@ -228,17 +326,18 @@ impl RivalBook for ArrayBook {
     }
 }
 
-/// Reads a whole frame into a struct.
+/// Reads a whole frame into a struct, and does with it what is to be done.
 trait Parser {
-    fn parse<'a, T: Deserialize<'a>>(&mut self, text: &'a mut [u8]) -> T;
+    fn apply<S: Shape, B: RivalBook>(&mut self, text: &mut [u8], last: &mut u64, book: &mut B) -> [B::Number; 4];
 }
 
 struct SerdeJson;
 
 impl Parser for SerdeJson {
     #[inline]
-    fn parse<'a, T: Deserialize<'a>>(&mut self, text: &'a mut [u8]) -> T {
-        serde_json::from_slice(text).expect("a frame")
+    fn apply<S: Shape, B: RivalBook>(&mut self, text: &mut [u8], last: &mut u64, book: &mut B) -> [B::Number; 4] {
+        let message: S::Message<'_> = serde_json::from_slice(text).expect("a frame");
+        S::apply(&message, last, book)
     }
 }
 
@@ -247,8 +346,10 @@ struct SimdJson(simd_json::Buffers);
 
 impl Parser for SimdJson {
     #[inline]
-    fn parse<'a, T: Deserialize<'a>>(&mut self, text: &'a mut [u8]) -> T {
-        simd_json::serde::from_slice_with_buffers(text, &mut self.0).expect("a frame")
+    fn apply<S: Shape, B: RivalBook>(&mut self, text: &mut [u8], last: &mut u64, book: &mut B) -> [B::Number; 4] {
+        let message: S::FloatMessage<'_> =
+            simd_json::serde::from_slice_with_buffers(text, &mut self.0).expect("a frame");
+        S::apply_floats(&message, last, book)
     }
 }
 
@@ -279,46 +380,22 @@ impl<S, P, B: RivalBook> Typed<S, P, B> {
         let shape = std::marker::PhantomData;
         Typed { parser, book: B::of(&stream), last: 0, stream, buffer: buffer(), shape }
     }
+}
+
+impl<S: Shape, P: Parser, B: RivalBook> Contender for Typed<S, P, B> {
+    type Outcome = [B::Number; 4];
 
     fn restart(&mut self) {
         self.book = B::of(&self.stream);
         self.last = self.stream.last;
     }
-}
-
-impl<S: Shape, B: RivalBook> Contender for Typed<S, SerdeJson, B> {
-    type Outcome = [B::Number; 4];
-
-    fn restart(&mut self) {
-        Typed::restart(self);
-    }
 
     #[inline]
     fn step(&mut self, unit: usize) -> [B::Number; 4] {
         let frame = self.stream.frames.at(unit);
         let text = &mut self.buffer[..frame.len()];
         text.copy_from_slice(frame);
-        S::apply(&self.parser.parse::<S::Message<'_>>(text), &mut self.last, &mut self.book)
-    }
-
-    fn numbers(&self, outcome: [B::Number; 4]) -> [i64; 4] {
-        self.book.numbers(outcome)
-    }
-}
-
-impl<S: Shape, B: RivalBook> Contender for Typed<S, SimdJson, B> {
-    type Outcome = [B::Number; 4];
-
-    fn restart(&mut self) {
-        Typed::restart(self);
-    }
-
-    #[inline]
-    fn step(&mut self, unit: usize) -> [B::Number; 4] {
-        let frame = self.stream.frames.at(unit);
-        let text = &mut self.buffer[..frame.len()];
-        text.copy_from_slice(frame);
-        S::apply_floats(&self.parser.parse::<S::FloatMessage<'_>>(text), &mut self.last, &mut self.book)
+        self.parser.apply::<S, B>(text, &mut self.last, &mut self.book)
     }
 
     fn numbers(&self, outcome: [B::Number; 4]) -> [i64; 4] {

@@ -134,15 +134,26 @@ impl<F: FnMut(&mut [u8], &mut Sums)> Contender for Reader<F> {
     }
 }
 
-/// Where the sides are in a kind of frame.
+/// Where the sides are in a kind of frame: in `data`, if it does not say otherwise.
 trait Shape: 'static {
     const SIDES: [&'static str; 2];
     type Message<'a>: Deserialize<'a>;
 
     fn rows(message: &Self::Message<'_>, row: impl FnMut(&str, &str));
-    fn inner(message: &Value) -> &Value;
-    fn inner_doc(root: Node<'_>) -> Node<'_>;
-    fn cursor(c: &mut Cursor<'_>, scales: [u8; 2], levels: &mut Vec<Level>) -> Result<(), JsonError>;
+
+    fn inner(message: &Value) -> &Value {
+        &message["data"]
+    }
+
+    #[inline]
+    fn inner_doc(root: Node<'_>) -> Node<'_> {
+        root.get("data").expect("data")
+    }
+
+    #[inline]
+    fn cursor(c: &mut Cursor<'_>, scales: [u8; 2], levels: &mut Vec<Level>) -> Result<(), JsonError> {
+        c.object(|c, key| if key == b"data" { sides(c, Self::SIDES, scales, levels) } else { c.skip() })
+    }
 }
 
 #[inline]
@@ -178,20 +189,6 @@ impl Shape for Depth {
     fn rows(message: &Self::Message<'_>, mut row: impl FnMut(&str, &str)) {
         message.data.b.iter().chain(&message.data.a).for_each(|[price, qty]| row(price, qty));
     }
-
-    fn inner(message: &Value) -> &Value {
-        &message["data"]
-    }
-
-    #[inline]
-    fn inner_doc(root: Node<'_>) -> Node<'_> {
-        root.get("data").expect("data")
-    }
-
-    #[inline]
-    fn cursor(c: &mut Cursor<'_>, scales: [u8; 2], levels: &mut Vec<Level>) -> Result<(), JsonError> {
-        c.object(|c, key| if key == b"data" { sides(c, Self::SIDES, scales, levels) } else { c.skip() })
-    }
 }
 
 struct Whole;
@@ -211,20 +208,6 @@ impl Shape for Whole {
     #[inline]
     fn rows(message: &Self::Message<'_>, mut row: impl FnMut(&str, &str)) {
         message.data.bids.iter().chain(&message.data.asks).for_each(|[price, qty]| row(price, qty));
-    }
-
-    fn inner(message: &Value) -> &Value {
-        &message["data"]
-    }
-
-    #[inline]
-    fn inner_doc(root: Node<'_>) -> Node<'_> {
-        root.get("data").expect("data")
-    }
-
-    #[inline]
-    fn cursor(c: &mut Cursor<'_>, scales: [u8; 2], levels: &mut Vec<Level>) -> Result<(), JsonError> {
-        c.object(|c, key| if key == b"data" { sides(c, Self::SIDES, scales, levels) } else { c.skip() })
     }
 }
 

@@ -85,7 +85,8 @@ impl Live {
     }
 }
 
-fn reply(body: &str) -> Reply<'_> {
+/// An answer by REST.
+pub(crate) fn reply(body: &str) -> Reply<'_> {
     Reply { status: 200, body: body.as_bytes(), weight_used: None, retry_after_s: None }
 }
 
@@ -105,7 +106,7 @@ fn rest_snapshot(stream: &Stream) -> String {
 }
 
 /// The venue's list of markets, with this one in it.
-fn markets(market: &Market) -> String {
+pub(crate) fn markets(market: &Market) -> String {
     let (base, quote) = (market.base, market.quote);
     let [price_tick, amount_tick] = [market.price_scale, market.amount_scale].map(|scale| {
         let mut text = String::new();

@@ -1,4 +1,4 @@
-//! Where the examples get their data: from Binance, or with `--sim` from a loopback venue in a thread of its own.
+//! Where the examples get their data: from the venues, or with `--sim` from loopback venues in threads of their own.
 
 use std::time::{Duration, Instant};
 
@@ -9,9 +9,13 @@ use wirebook::{EngineConfig, VenueConfig};
 pub struct Options {
     pub engine: EngineConfig,
     pub venue: VenueConfig,
+    /// The second venue of those examples that have two.
+    pub second: VenueConfig,
     deadline: Option<Instant>,
     #[cfg(feature = "sim")]
     pub server: Option<wirebook::sim::server::Server>,
+    #[cfg(feature = "sim")]
+    pub second_server: Option<wirebook::sim::server::Server>,
 }
 
 impl Options {
@@ -42,10 +46,16 @@ impl Options {
         use wirebook::sim::server::{Server, ServerConfig};
         use wirebook::sim::{Config, VenueKind};
 
-        let server = Server::start(ServerConfig::new(Config::new(VenueKind::Binance)))?;
-        self.venue = VenueConfig::at(server.ws_url(), server.rest_url());
-        self.engine.roots.extra.extend(server.ca_pem().map(|pem| pem.as_bytes().to_vec()));
-        self.server = Some(server);
+        let mut start = |kind| -> Result<(Server, VenueConfig), Box<dyn std::error::Error>> {
+            let server = Server::start(ServerConfig::new(Config::new(kind)))?;
+            self.engine.roots.extra.extend(server.ca_pem().map(|pem| pem.as_bytes().to_vec()));
+            let venue = VenueConfig::at(server.ws_url(), server.rest_url());
+            Ok((server, venue))
+        };
+        let (server, venue) = start(VenueKind::Binance)?;
+        let (second_server, second) = start(VenueKind::Okex)?;
+        (self.server, self.venue) = (Some(server), venue);
+        (self.second_server, self.second) = (Some(second_server), second);
         Ok(())
     }
 

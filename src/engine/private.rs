@@ -86,7 +86,7 @@ impl Engine {
 
     /// All balances that are known.
     pub fn balances(&self, venue: VenueId) -> &[Balance] {
-        self.core.account(venue).map_or(&[], |account| account.balances())
+        self.core.balances(venue)
     }
 
     /// The balance of one currency, by its unified code.
@@ -110,7 +110,7 @@ impl Engine {
 
     /// All orders that are remembered.
     pub fn orders(&self, venue: VenueId) -> impl Iterator<Item = &Order> {
-        self.core.account(venue).into_iter().flat_map(|account| account.orders.iter())
+        self.core.orders(venue)
     }
 
     /// Those that go on.

@@ -25,8 +25,9 @@ use super::{JsonError, JsonErrorKind};
 use crate::{
     book::side::Level,
     decimal::{self, DecimalError, Fixed, Parts, Scaler},
+    model::Id,
     sys::{
-        lanes::Lanes,
+        lanes::{self, Lanes},
         pairs::{self, Between},
     },
 };
@@ -154,7 +155,16 @@ impl<'a> Cursor<'a> {
         if self.text.get(self.position) != Some(&b'"') {
             return None;
         }
-        let (numbers, quote) = pairs::pair(self.text, self.position + 1, between, scales)?;
+        let mut ahead = Cursor { position: self.position + 1, ..*self };
+        let numbers = ahead.plain_quoted_pair(between, scales)?;
+        *self = ahead;
+        Some(numbers)
+    }
+
+    /// The same from behind the first quote on.
+    #[inline(always)]
+    pub(crate) fn plain_quoted_pair(&mut self, between: Between, scales: [u8; 2]) -> Option<[i64; 2]> {
+        let (numbers, quote) = pairs::pair(self.text, self.position, between, scales)?;
         self.position = quote + 1;
         Some(numbers)
     }
@@ -192,28 +202,43 @@ impl<'a> Cursor<'a> {
     }
 
     /// Reads the digits of a bare integer of at most fifteen, without a needless zero. `None`, and nothing is read, if
-    /// anything else comes.
+    /// anything else comes. The caller has to see that a comma or a bracket follows.
     #[inline(always)]
     pub(crate) fn plain_digits(&mut self) -> Option<&'a [u8]> {
-        let near = self.near::<NEAR>()?;
+        let near = self.near::<16>()?;
         let len = decimal::integer_len(Lanes::of(near, 0)?)?;
-        if !ends_number(*near.get(len)?) {
-            return None;
-        }
         self.position += len;
         near.get(..len)
     }
 
-    /// Reads a bare integer of at most fifteen digits. `None`, and nothing is read, if anything else comes.
+    /// Reads the same as an id.
+    #[inline(always)]
+    pub(crate) fn plain_id(&mut self) -> Option<Id> {
+        let near = self.near::<16>()?;
+        Id::of_digits(near, self.plain_digits()?.len())
+    }
+
+    /// Reads a bare integer of at most fifteen digits, not before the sixteenth byte of the text. `None` if anything else
+    /// comes. The caller has to see that a comma or a bracket follows.
     #[inline(always)]
     pub(crate) fn plain_u64(&mut self) -> Option<u64> {
-        let near = self.near::<NEAR>()?;
-        let (value, len) = decimal::integer(Lanes::of(near, 0)?)?;
-        if !ends_number(*near.get(len)?) {
-            return None;
-        }
+        let len = decimal::integer_len(Lanes::of(self.near::<16>()?, 0)?)?;
         self.position += len;
-        Some(value)
+        let last = self.text.get(..self.position)?.last_chunk()?;
+        let [upper, lower] = lanes::last_digits(last, len)?;
+        Some(u64::from(upper) * 100_000_000 + u64::from(lower))
+    }
+
+    /// Reads a string of at most 15 bytes without escapes, and says whether one came. Nothing is read otherwise, or if too
+    /// little is behind it.
+    #[inline(always)]
+    pub(crate) fn eat_plain_string(&mut self) -> bool {
+        let Some(near) = self.near::<NEAR>() else { return false };
+        let len = short_string(near).filter(|len| *len < 16);
+        if let Some(len) = len {
+            self.position += len + 2;
+        }
+        len.is_some()
     }
 
     /// Whether all of the text has been read.
@@ -321,20 +346,22 @@ impl<'a> Cursor<'a> {
         self.any_bytes()
     }
 
-    /// Reads a string of 16 to 31 bytes without escapes, as most topics are, as the bytes between its quotes. `None`, and
-    /// nothing is read, if anything else comes, or too little behind it.
+    /// Reads a string of at most 31 bytes, as most topics are, as little-endian integers: its bytes, zeros, and its length as the
+    /// highest byte. `None`, and nothing is read, if anything else comes, or too little behind it. Backslashes and control
+    /// characters are left in, which a text that is looked for with this has none of.
     #[inline(always)]
-    pub(crate) fn plain_topic(&mut self) -> Option<&'a [u8]> {
+    pub(crate) fn plain_topic(&mut self) -> Option<[u64; 4]> {
         let near = self.near::<36>()?;
-        let (first, second) = (Lanes::of(near, 1)?, Lanes::of(near, 17)?);
-        let stops = first.string_stops() | second.string_stops() << 16;
-        // With no stop at all this is 32, and the byte there is no quote or not known to be the first.
-        let len = stops.trailing_zeros() as usize;
-        if near[0] != b'"' || len == 32 || *near.get(1 + len)? != b'"' {
+        let quotes = Lanes::of(near, 1)?.quotes() | Lanes::of(near, 17)?.quotes() << 16;
+        // With no quote at all this is 32.
+        let len = quotes.trailing_zeros() as usize;
+        let mut words = lanes::first_bytes(near.get(1..)?.first_chunk()?, len)?;
+        if near[0] != b'"' || len == 32 {
             return None;
         }
+        words[3] |= (len as u64) << 56;
         self.position += len + 2;
-        near.get(1..1 + len)
+        Some(words)
     }
 
     #[inline(never)]
@@ -537,7 +564,7 @@ impl<'a> Cursor<'a> {
     /// # Errors
     /// `Inexact` if finer scales are needed, with scales that do; `LevelsMax`; those of the text. On any error `out` is
     /// as it was.
-    #[inline]
+    #[inline(always)]
     pub fn levels(
         &mut self,
         price_scale: u8,
@@ -548,7 +575,11 @@ impl<'a> Cursor<'a> {
         if self.usual_levels([price_scale, qty_scale], levels_max, out) {
             return Ok(0);
         }
-        self.any_levels(price_scale, qty_scale, levels_max, out)
+        // On a copy, so that the cursor itself is never lent and stays in registers.
+        let mut ahead = *self;
+        let read = ahead.any_levels(price_scale, qty_scale, levels_max, out);
+        *self = ahead;
+        read
     }
 
     /// Reads an array that is empty or has nothing but rows that [`pairs::rows`] understands. False, and nothing is read, if

@@ -67,6 +67,15 @@ impl<const N: usize> Text<N> {
         Some(id)
     }
 
+    /// As [`Id::new`], for the first `len` of sixteen bytes, which are known to be digits.
+    #[inline(always)]
+    pub(crate) fn of_digits(bytes: &[u8; 16], len: usize) -> Option<Id> {
+        let mask = u128::MAX.checked_shr(128_u32.checked_sub(8 * len as u32)?).unwrap_or(0);
+        let mut id = Id { len: len as u8, ..Id::NONE };
+        *id.bytes.first_chunk_mut()? = (u128::from_le_bytes(*bytes) & mask).to_le_bytes();
+        Some(id)
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         // Only printable ASCII gets in, so this never falls back.

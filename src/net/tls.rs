@@ -115,7 +115,7 @@ pub struct Tls {
     cipher: Box<[u8]>,
     start: usize,
     end: usize,
-    /// Plain text that found no room where it should go.
+    /// Plain text of one record at most that found no room where it should go.
     rest: Vec<u8>,
     rest_start: usize,
     established: bool,
@@ -160,7 +160,7 @@ impl Tls {
             cipher: vec![0; CIPHER_BYTES].into_boxed_slice(),
             start: 0,
             end: 0,
-            rest: Vec::new(),
+            rest: Vec::with_capacity(RECORD_BYTES_MAX),
             rest_start: 0,
             established: false,
             undelivered: false,

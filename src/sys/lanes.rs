@@ -74,16 +74,29 @@ impl Lanes {
         self.plain(|byte| byte == b'"' || byte == b'\\' || byte < 0x20)
     }
 
+    /// Which bytes are quotes.
+    #[inline(always)]
+    pub(crate) fn quotes(self) -> u32 {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        unsafe {
+            sse2::equal(self, b'"')
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        self.plain(|byte| byte == b'"')
+    }
+
     /// How long any number of `,"digits"` is, in which points may be, too. `None` if there is something else before the
     /// first byte that none of them can hold. Up to 17, and only below 16 it is certain that they end there.
     #[inline(always)]
     pub(crate) fn end_of_numbers(self) -> Option<usize> {
         let (others, points) = self.others_and_points();
+        let quotes = self.quotes();
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
-        let (quotes, commas) = unsafe { (sse2::equal(self, b'"'), sse2::equal(self, b',')) };
+        let commas = unsafe { sse2::equal(self, b',') };
         #[cfg(not(target_arch = "x86_64"))]
-        let (quotes, commas) = (self.plain(|byte| byte == b'"'), self.plain(|byte| byte == b','));
+        let commas = self.plain(|byte| byte == b',');
         let end = (others & !(points | quotes | commas)).trailing_zeros();
         let before = (1 << end) - 1;
         let (quotes, commas) = (quotes & before, commas & before);
@@ -109,6 +122,53 @@ pub(crate) fn end_of_cells(text: &[u8], start: usize) -> Option<usize> {
     let end = start + Lanes::of(near, 0)?.end_of_numbers()?;
     (text.get(end) == Some(&b']')).then_some(end)
 }
+
+/// The number that the last `len` of sixteen bytes spell, which have to be digits: its upper and its lower eight. Nothing is
+/// moved for it from one register to another, as it is where a number is cut out at its start.
+#[inline(always)]
+pub(crate) fn last_digits(bytes: &[u8; 16], len: usize) -> Option<[u32; 2]> {
+    let mask = LAST.get(len..)?.first_chunk::<16>()?;
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: as above.
+    unsafe {
+        Some(sse2::masked_digits(bytes, mask))
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        let digits = u128::from_le_bytes(*bytes) & u128::from_le_bytes(*mask);
+        Some([eight_digits_plain(digits as u64), eight_digits_plain((digits >> 64) as u64)])
+    }
+}
+
+/// The first `len` of 32 bytes and zeros, as little-endian integers. `None` if there are not as many.
+#[inline(always)]
+pub(crate) fn first_bytes(bytes: &[u8; 32], len: usize) -> Option<[u64; 4]> {
+    let mask = FIRST.get(32_usize.checked_sub(len)?..)?.first_chunk::<32>()?;
+    let word = |bytes: &[u8; 32], at: usize| bytes[at..].first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
+    Some([0, 8, 16, 24].map(|at| word(bytes, at) & word(mask, at)))
+}
+
+/// From place `32 - n` on: a mask of the first `n` of 32 bytes.
+static FIRST: [u8; 64] = {
+    let mut table = [0; 64];
+    let mut at = 0;
+    while at < 32 {
+        table[at] = 0xff;
+        at += 1;
+    }
+    table
+};
+
+/// From place `n` on: a mask of the last `n` of sixteen digits, each without what makes it a character.
+static LAST: [u8; 32] = {
+    let mut table = [0; 32];
+    let mut at = 16;
+    while at < 32 {
+        table[at] = 0x0f;
+        at += 1;
+    }
+    table
+};
 
 /// The numbers that four times eight digits make, each digit a byte of value 0 to 9, the most significant lowest.
 #[inline(always)]
@@ -143,9 +203,10 @@ fn eight_digits_plain(digits: u64) -> u32 {
 mod sse2 {
     use super::Lanes;
     use std::arch::x86_64::{
-        __m128i, _mm_add_epi8, _mm_cmpeq_epi8, _mm_cmpgt_epi8, _mm_cvtsi128_si64, _mm_madd_epi16, _mm_min_epu8,
-        _mm_movemask_epi8, _mm_mullo_epi16, _mm_or_si128, _mm_packs_epi32, _mm_set_epi64x, _mm_set1_epi8,
-        _mm_set1_epi16, _mm_set1_epi32, _mm_srli_epi16, _mm_unpackhi_epi64, _mm_xor_si128,
+        __m128i, _mm_add_epi8, _mm_and_si128, _mm_cmpeq_epi8, _mm_cmpgt_epi8, _mm_cvtsi128_si64, _mm_loadu_si128,
+        _mm_madd_epi16, _mm_min_epu8, _mm_movemask_epi8, _mm_mullo_epi16, _mm_or_si128, _mm_packs_epi32,
+        _mm_set_epi64x, _mm_set1_epi8, _mm_set1_epi16, _mm_set1_epi32, _mm_srli_epi16, _mm_unpackhi_epi64,
+        _mm_xor_si128,
     };
 
     #[target_feature(enable = "sse2")]
@@ -168,16 +229,16 @@ mod sse2 {
     /// Numbers of four digits from sixteen digits, in 32 bits each.
     #[target_feature(enable = "sse2")]
     #[inline]
-    fn fours(digits: Lanes) -> __m128i {
+    fn fours(digits: __m128i) -> __m128i {
         // Neighbours become numbers of two digits, in 16 bits each: 256 * (10 * first + second) + first, shifted.
-        let twos = _mm_srli_epi16::<8>(_mm_mullo_epi16(vector(digits), _mm_set1_epi16(10 * 256 + 1)));
+        let twos = _mm_srli_epi16::<8>(_mm_mullo_epi16(digits, _mm_set1_epi16(10 * 256 + 1)));
         _mm_madd_epi16(twos, _mm_set1_epi32(1 << 16 | 100))
     }
 
     #[target_feature(enable = "sse2")]
     #[inline]
     pub(super) fn four_times_eight_digits([a, b, c, d]: [u64; 4]) -> [u32; 4] {
-        let fours = _mm_packs_epi32(fours(Lanes { low: a, high: b }), fours(Lanes { low: c, high: d }));
+        let fours = _mm_packs_epi32(fours(vector(Lanes { low: a, high: b })), fours(vector(Lanes { low: c, high: d })));
         let eights = _mm_madd_epi16(fours, _mm_set1_epi32(1 << 16 | 10_000));
         let low = _mm_cvtsi128_si64(eights) as u64;
         let high = _mm_cvtsi128_si64(_mm_unpackhi_epi64(eights, eights)) as u64;
@@ -187,7 +248,21 @@ mod sse2 {
     #[target_feature(enable = "sse2")]
     #[inline]
     pub(super) fn two_times_eight_digits([a, b]: [u64; 2]) -> [u32; 2] {
-        let fours = fours(Lanes { low: a, high: b });
+        eights(vector(Lanes { low: a, high: b }))
+    }
+
+    #[target_feature(enable = "sse2")]
+    #[inline]
+    pub(super) fn masked_digits(bytes: &[u8; 16], mask: &[u8; 16]) -> [u32; 2] {
+        // SAFETY: sixteen bytes are read of sixteen, twice.
+        let (bytes, mask) = unsafe { (_mm_loadu_si128(bytes.as_ptr().cast()), _mm_loadu_si128(mask.as_ptr().cast())) };
+        eights(_mm_and_si128(bytes, mask))
+    }
+
+    #[target_feature(enable = "sse2")]
+    #[inline]
+    fn eights(digits: __m128i) -> [u32; 2] {
+        let fours = fours(digits);
         let eights = _mm_madd_epi16(_mm_packs_epi32(fours, fours), _mm_set1_epi32(1 << 16 | 10_000));
         let eights = _mm_cvtsi128_si64(eights) as u64;
         [eights as u32, (eights >> 32) as u32]
@@ -294,6 +369,24 @@ mod tests {
             prop_assert_eq!(four_times_eight_digits(digits), numbers);
             prop_assert_eq!(two_times_eight_digits([digits[0], digits[1]]), [numbers[0], numbers[1]]);
             prop_assert_eq!(digits.map(eight_digits_plain), numbers);
+        }
+
+        #[test]
+        fn the_first_bytes_are_cut_out(text in "[ -~]{32}", len in 0..=33_usize) {
+            let bytes = text.as_bytes().first_chunk().unwrap();
+            let words = first_bytes(bytes, len).map(|words| words.map(u64::to_le_bytes).concat());
+            let mut wanted = bytes[..len.min(32)].to_vec();
+            wanted.resize(32, 0);
+            prop_assert_eq!(words, (len <= 32).then_some(wanted));
+        }
+
+        #[test]
+        fn the_last_digits_are_read_whatever_is_before_them(number in 0..10_u64.pow(15), before in "[ -~]{16}") {
+            let digits = number.to_string();
+            let text = before + &digits;
+            let last = text.as_bytes().last_chunk().unwrap();
+            let [upper, lower] = last_digits(last, digits.len()).unwrap();
+            prop_assert_eq!(u64::from(upper) * 100_000_000 + u64::from(lower), number);
         }
     }
 }

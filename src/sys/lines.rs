@@ -66,7 +66,8 @@ impl Line {
         self.len == 0
     }
 
-    /// This line behind others: rows of them, of which the last comes first.
+    /// This line behind others: rows of them, of which the last comes first. Rows have one or two lines, of at most 62
+    /// bytes each.
     #[inline(always)]
     pub(crate) fn behind<const N: usize>(self, rows: impl Iterator<Item = [Line; N]>) -> Line {
         #[cfg(target_arch = "x86_64")]
@@ -80,7 +81,12 @@ impl Line {
     /// Two lines as one.
     #[inline(always)]
     pub(crate) fn followed_by(self, after: Line) -> Line {
-        after.behind(std::iter::once([self]))
+        #[cfg(target_arch = "x86_64")]
+        if available() {
+            // SAFETY: as above.
+            return unsafe { avx2::joined(self, after) };
+        }
+        joined::<u128>(self, after)
     }
 
     /// The checksum of the text.
@@ -164,20 +170,26 @@ fn times(a: u64, b: u32) -> u64 {
 
 /// See [`Line::behind`].
 #[inline(always)]
-fn behind<P: Product, const N: usize>(mut after: Line, rows: impl Iterator<Item = [Line; N]>) -> Line {
-    let (mut sum, mut len) = (P::ZERO, 0);
-    for row in rows {
-        for line in row.into_iter().rev() {
+fn behind<P: Product, const N: usize>(mut after: Line, mut rows: impl Iterator<Item = [Line; N]>) -> Line {
+    loop {
+        let (mut sum, mut len) = (P::ZERO, 0);
+        let is_last = loop {
+            let Some(row) = rows.next() else { break true };
+            for line in row.into_iter().rev() {
+                // The mask changes nothing, since a row has two lines at most, and no line more than 62 bytes.
+                sum = sum.plus(P::of(line.remainder, &POWERS[(len + ORIGIN) % POWERS.len()]));
+                len += line.len;
+            }
             // The table is for texts of the usual length.
             if len > FOLLOWING_MAX {
-                after = joined::<P>(Line { remainder: sum.folded(), len }, after);
-                (sum, len) = (P::ZERO, 0);
+                break false;
             }
-            sum = sum.plus(P::of(line.remainder, &POWERS[len + ORIGIN]));
-            len += line.len;
+        };
+        after = joined::<P>(Line { remainder: sum.folded(), len }, after);
+        if is_last {
+            return after;
         }
     }
-    joined::<P>(Line { remainder: sum.folded(), len }, after)
 }
 
 /// Two lines as one.
@@ -228,13 +240,13 @@ const X_63: u64 = {
 
 /// Where in [`POWERS`] nothing follows.
 const ORIGIN: usize = 16;
-/// Up to so many bytes may follow.
-const FOLLOWING_MAX: usize = 2_000;
+/// Up to so many bytes may follow on a row of lines.
+const FOLLOWING_MAX: usize = 1_900;
 
 /// By what a remainder is multiplied where bytes follow: x^(8n-1) for n bytes, from -16 on. A product of two reflected
 /// numbers is one power too high, hence the one that is taken away.
-static POWERS: [u64; ORIGIN + FOLLOWING_MAX + 1] = {
-    let mut table = [0; ORIGIN + FOLLOWING_MAX + 1];
+static POWERS: [u64; 2_048] = {
+    let mut table = [0; 2_048];
     let (mut power, mut n) = (1 << 31, 0);
     while n < 8 * ORIGIN + 1 {
         // Divided by x.
@@ -349,6 +361,11 @@ mod avx2 {
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,pclmulqdq")]
     pub(super) fn behind<const N: usize>(after: Line, rows: impl Iterator<Item = [Line; N]>) -> Line {
         super::behind::<Wide, N>(after, rows)
+    }
+
+    #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,pclmulqdq")]
+    pub(super) fn joined(before: Line, after: Line) -> Line {
+        super::joined::<Wide>(before, after)
     }
 
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,pclmulqdq")]
@@ -559,7 +576,7 @@ mod tests {
     #[test]
     fn any_text() {
         let text: Vec<u8> = (0..9_000_u32).map(|n| (n * 7 % 251) as u8).collect();
-        for len in (0..70).chain([1_999, 2_000, 2_001, 4_000, 9_000]) {
+        for len in (0..70).chain([1_899, 1_900, 1_901, 3_800, 9_000]) {
             let line = Line::of_text(&text[..len]);
             assert_eq!(crc(line, 0, 0), crc32fast::hash(&text[..len]), "{len}");
             if len > 0 {

@@ -47,8 +47,10 @@ pub(crate) type Pair = ([i64; 2], usize);
 pub(crate) fn pair(text: &[u8], at: usize, between: Between, scales: [u8; 2]) -> Option<Pair> {
     #[cfg(target_arch = "x86_64")]
     if available() {
+        let mut numbers = [0; 2];
         // SAFETY: the processor has what the function is compiled for.
-        return unsafe { avx2::pair::<true>(text, at, between, scales) };
+        let end = unsafe { avx2::pair::<{ avx2::QUOTED }>(text, at, between, scales, &mut numbers) };
+        return end.map(|end| (numbers, end.get()));
     }
     let _ = (text, at, between, scales);
     None
@@ -62,8 +64,10 @@ pub(crate) fn pair(text: &[u8], at: usize, between: Between, scales: [u8; 2]) ->
 pub(crate) fn bare_pair(text: &[u8], at: usize, between: Between, scales: [u8; 2]) -> Option<Pair> {
     #[cfg(target_arch = "x86_64")]
     if available() {
+        let mut numbers = [0; 2];
         // SAFETY: as above.
-        return unsafe { avx2::pair::<false>(text, at, between, scales) };
+        let end = unsafe { avx2::pair::<{ avx2::BARE }>(text, at, between, scales, &mut numbers) };
+        return end.map(|end| (numbers, end.get()));
     }
     let _ = (text, at, between, scales);
     None
@@ -114,42 +118,74 @@ fn detect() -> bool {
 
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
-    use super::{Between, Pair};
+    use super::Between;
     use std::arch::x86_64::{
         __m128i, __m256i, _mm_cvtsi128_si64, _mm_extract_epi64, _mm_loadu_si128, _mm_madd_epi16, _mm_packus_epi32,
-        _mm_set1_epi8, _mm_set1_epi32, _mm256_add_epi8, _mm256_adds_epu8, _mm256_and_si256, _mm256_andnot_si256,
-        _mm256_castsi128_si256, _mm256_castsi256_si128, _mm256_cmpeq_epi8, _mm256_extracti128_si256,
-        _mm256_inserti128_si256, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_max_epu8,
-        _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32,
+        _mm_set1_epi8, _mm_set1_epi32, _mm_shuffle_epi8, _mm256_add_epi8, _mm256_adds_epu8, _mm256_and_si256,
+        _mm256_andnot_si256, _mm256_castsi128_si256, _mm256_castsi256_si128, _mm256_cmpeq_epi8,
+        _mm256_extracti128_si256, _mm256_inserti128_si256, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_maddubs_epi16,
+        _mm256_max_epu8, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32,
         _mm256_shuffle_epi8, _mm256_sub_epi8, _mm256_subs_epu8, _mm256_testz_si256, _mm256_xor_si256,
     };
+    use std::num::NonZeroUsize;
+    use std::ops::Range;
 
-    /// How many bytes are looked at for one pair.
+    /// How many bytes are looked at for one row.
     const WINDOW: usize = 64;
     /// The longest number, and the most digits that come of one.
     const NUMBER: usize = 16;
-    /// Where so much of the text is left, nothing is read beyond its end.
-    const FAR: usize = WINDOW + NUMBER;
+    /// How many bytes are looked at for one pair: two numbers and what is between them, and no number begins so late that 16
+    /// bytes would not follow.
+    const SHORT: usize = 48;
 
-    /// Where 64 bytes of a text hold quotes and points, one bit for each.
+    /// Who asks. Each has a copy of the routines of its own, because the compiler puts them together then, where a call between
+    /// them would cost a quarter of the whole.
+    type Kind = u8;
+    /// For a row in a list, with enough behind it.
+    const ROW: Kind = 0;
+    /// For a row near the end of the text.
+    const LAST_ROW: Kind = 1;
+    /// For numbers that end at a quote, wherever they are.
+    pub(super) const QUOTED: Kind = 2;
+    /// For numbers that end at whatever is no part of them, wherever they are.
+    pub(super) const BARE: Kind = 3;
+
+    /// Where the bytes from some place on hold quotes and points, one bit for each.
     struct Masks {
         quotes: u64,
         points: u64,
     }
 
-    /// The masks of the bytes from `at` on.
+    /// The masks of the 64 bytes from `at` on; unless for a `ROW`, of as many as there are before the end of the text.
     ///
     /// # Safety
-    /// 64 bytes follow on `at`.
+    /// There are 64, or unless for a `ROW`, the text has as many, and `at` is in it.
     #[target_feature(enable = "avx2,bmi1,bmi2")]
     #[inline]
-    unsafe fn masks(text: &[u8], at: usize) -> Masks {
+    unsafe fn masks<const KIND: Kind>(text: &[u8], at: usize) -> Masks {
+        let from = if KIND != ROW { at.min(text.len() - WINDOW) } else { at };
         // SAFETY: as for this function.
         let (low, high) = unsafe {
-            let start = text.as_ptr().add(at);
+            let start = text.as_ptr().add(from);
             (_mm256_loadu_si256(start.cast()), _mm256_loadu_si256(start.add(32).cast()))
         };
-        Masks { quotes: equal(low, high, b'"'), points: equal(low, high, b'.') }
+        let before = at - from;
+        Masks { quotes: equal(low, high, b'"') >> before, points: equal(low, high, b'.') >> before }
+    }
+
+    /// Sixteen bytes from `at` on; unless for a `ROW`, with zeros behind the end of the text.
+    ///
+    /// # Safety
+    /// There are 16, or unless for a `ROW`, the text has as many, and `at` is in it.
+    #[target_feature(enable = "avx2,bmi1,bmi2")]
+    #[inline]
+    unsafe fn sixteen_from<const KIND: Kind>(text: &[u8], at: usize) -> __m128i {
+        let from = if KIND != ROW { at.min(text.len() - NUMBER) } else { at };
+        // SAFETY: as for this function; `from` is at most 16 before `at`.
+        unsafe {
+            let bytes = _mm_loadu_si128(text.as_ptr().add(from).cast());
+            if KIND != ROW { _mm_shuffle_epi8(bytes, from_table(MOVED.as_ptr().add(at - from))) } else { bytes }
+        }
     }
 
     #[target_feature(enable = "avx2,bmi1,bmi2")]
@@ -195,18 +231,21 @@ mod avx2 {
     /// Both numbers, one in each half of the registers. `None` if a byte is no digit, or a digit beyond the scale no zero.
     ///
     /// # Safety
-    /// 16 bytes follow on each `at`. `len` is at most 16, `integer_len` and its scale together as well, and scales are below
+    /// 16 bytes follow on each `at`, or unless for a `ROW`, it is as for [`sixteen_from`]. `len` is at most 16, `integer_len` and its scale together as well, and scales are below
     /// 16.
     #[target_feature(enable = "avx2,bmi1,bmi2")]
     #[inline]
-    unsafe fn integers(text: &[u8], [first, second]: [Place; 2], scales: [u8; 2]) -> Option<[i64; 2]> {
+    unsafe fn integers<const KIND: Kind>(
+        text: &[u8],
+        [first, second]: [Place; 2],
+        scales: [u8; 2],
+    ) -> Option<[i64; 2]> {
         // SAFETY: as for this function; no number of bytes exceeds 17, and scales are rows of the table.
         let (bytes, own, held, origins) = unsafe {
-            let load = |at: usize| _mm_loadu_si128(text.as_ptr().add(at).cast());
             let beyond = |place: Place, scale: u8| first_bytes(place.integer_len as usize + 1 + usize::from(scale));
-            let origins = |scale: u8| from_table(ORIGINS.get_unchecked(usize::from(scale)));
+            let origins = |scale: u8| from_table(ORIGINS.get_unchecked(usize::from(scale)).as_ptr());
             (
-                halves(load(first.at), load(second.at)),
+                halves(sixteen_from::<KIND>(text, first.at), sixteen_from::<KIND>(text, second.at)),
                 halves(first_bytes(first.len as usize), first_bytes(second.len as usize)),
                 halves(beyond(first, scales[0]), beyond(second, scales[1])),
                 halves(origins(scales[0]), origins(scales[1])),
@@ -246,93 +285,126 @@ mod avx2 {
     /// the numbers are: for one row after the other.
     ///
     /// # Safety
-    /// 80 bytes follow on `at`; both scales are below 16.
+    /// 80 bytes follow on `at`, or unless for a `ROW`, the text has 64 and `at` is in it; both scales are below 16.
     #[target_feature(enable = "avx2,bmi1,bmi2")]
     #[inline]
-    unsafe fn in_window(text: &[u8], at: usize, between: Between, scales: [u8; 2]) -> Option<Pair> {
+    unsafe fn in_window<const KIND: Kind>(
+        text: &[u8],
+        at: usize,
+        between: Between,
+        scales: [u8; 2],
+        numbers: &mut [i64; 2],
+    ) -> Option<NonZeroUsize> {
         // SAFETY: as for this function.
-        let Masks { quotes, points } = unsafe { masks(text, at) };
+        let Masks { quotes, points } = unsafe { masks::<KIND>(text, at) };
         let first_end = quotes.trailing_zeros();
         let second = first_end + between.len as u32;
         let second_end = (quotes & (!0_u64).checked_shl(second)?).trailing_zeros();
         if second_end >= WINDOW as u32 {
             return None;
         }
-        // SAFETY: all of these places are in the window, and eight bytes follow on it.
-        let (gap, first_byte, second_byte) = unsafe {
-            let byte = |place: u32| text.as_ptr().add(at + place as usize);
-            (u64::from_le_bytes(*byte(first_end).cast()), *byte(0), *byte(second))
-        };
-        if gap & between.mask != between.bytes {
-            return None;
-        }
-        let second_len = second_end - second;
-        let first_integer_len = integer_len(first_byte, first_end, points, scales[0])?;
-        let second_integer_len = integer_len(second_byte, second_len, points >> second, scales[1])?;
-        let first = Place { at, len: first_end, integer_len: first_integer_len };
-        let second = Place { at: at + second as usize, len: second_len, integer_len: second_integer_len };
-        // SAFETY: both numbers begin in the window, on which 16 bytes follow, and have at most 16 bytes.
-        let numbers = unsafe { integers(text, [first, second], scales)? };
-        Some((numbers, at + second_end as usize))
+        // SAFETY: with a quote behind `second` all of these places are in the text.
+        unsafe { in_place::<KIND>(text, at, first_end, second..second_end, points, between, scales, numbers) }
     }
 
-    /// How many bytes [`pair`] looks at: two numbers and what is between them, and no number begins so late that 16
-    /// bytes would not follow.
-    const SHORT: usize = 48;
-
-    /// `QUOTED` says whether numbers end at a quote, or at whatever is no part of them.
-    #[target_feature(enable = "avx2,bmi1,bmi2")]
-    pub(super) fn pair<const QUOTED: bool>(text: &[u8], at: usize, between: Between, scales: [u8; 2]) -> Option<Pair> {
-        let rest = text.get(at..)?;
-        match rest.first_chunk() {
-            Some(near) => in_short::<QUOTED>(near, at, between, scales),
-            None => at_end::<QUOTED>(rest, at, between, scales),
-        }
-    }
-
-    /// The same where the text ends soon: from a copy with zeros behind it.
-    #[target_feature(enable = "avx2,bmi1,bmi2")]
-    #[inline(never)]
-    fn at_end<const QUOTED: bool>(rest: &[u8], at: usize, between: Between, scales: [u8; 2]) -> Option<Pair> {
-        let mut near = [0; SHORT];
-        near.get_mut(..rest.len())?.copy_from_slice(rest);
-        in_short::<QUOTED>(&near, at, between, scales)
-    }
-
-    /// The pair at the start of `near`, which is `at` in the text.
+    /// The pair of which both numbers are found, and where the second ends. `points` are those from `at` on.
+    ///
+    /// # Safety
+    /// Both numbers are in the text; 16 bytes follow on the start of each, or unless for a `ROW`, the text has as many; both scales are
+    /// below 16.
     #[target_feature(enable = "avx2,bmi1,bmi2")]
     #[inline]
-    fn in_short<const QUOTED: bool>(near: &[u8; SHORT], at: usize, between: Between, scales: [u8; 2]) -> Option<Pair> {
-        if scales[0].max(scales[1]) >= NUMBER as u8 {
+    #[allow(clippy::too_many_arguments)] // All of them in registers.
+    unsafe fn in_place<const KIND: Kind>(
+        text: &[u8],
+        at: usize,
+        first_len: u32,
+        second: Range<u32>,
+        points: u64,
+        between: Between,
+        scales: [u8; 2],
+        numbers: &mut [i64; 2],
+    ) -> Option<NonZeroUsize> {
+        let gap_at = at + first_len as usize;
+        if KIND != ROW && text.len() - gap_at < size_of::<u64>() {
             return None;
         }
-        // SAFETY: these are the 48 bytes.
-        let (low, high) =
-            unsafe { (_mm256_loadu_si256(near.as_ptr().cast()), _mm_loadu_si128(near[32..].as_ptr().cast())) };
-        let high = _mm256_castsi128_si256(high);
-        // Above bit 47 is nothing that is meant.
-        let points = equal(low, high, b'.');
-        let ends = if QUOTED { equal(low, high, b'"') } else { no_number(low, high) };
-        let first_end = ends.trailing_zeros();
-        let first_integer_len = integer_len(near[0], first_end, points, scales[0])?;
-        // At most 24, since the first number has 16 bytes at most.
-        let second = first_end + between.len as u32;
-        let second_len = (ends >> second).trailing_zeros();
-        // SAFETY: eight bytes follow on the end of the first number, and on the start of the second.
-        let (gap, second_byte) = unsafe {
-            let byte = |place: u32| near.as_ptr().add(place as usize);
-            (u64::from_le_bytes(*byte(first_end).cast()), *byte(second))
+        // SAFETY: eight bytes follow on the gap, and the numbers begin in the text.
+        let (gap, first_byte, second_byte) = unsafe {
+            let byte = |place: usize| text.as_ptr().add(place);
+            (byte(gap_at).cast::<[u8; 8]>().read(), *byte(at), *byte(at + second.start as usize))
         };
-        if gap & between.mask != between.bytes {
+        if u64::from_le_bytes(gap) & between.mask != between.bytes {
             return None;
         }
-        let second_integer_len = integer_len(second_byte, second_len, points >> second, scales[1])?;
-        let end = (second + second_len) as usize;
-        let first = Place { at: 0, len: first_end, integer_len: first_integer_len };
-        let second = Place { at: second as usize, len: second_len, integer_len: second_integer_len };
-        // SAFETY: both begin at 24 at most, so that 16 bytes follow, and have at most 16 bytes.
-        let numbers = unsafe { integers(near, [first, second], scales)? };
-        Some((numbers, at + end))
+        let second_len = second.end - second.start;
+        let first_integer_len = integer_len(first_byte, first_len, points, scales[0])?;
+        let second_integer_len = integer_len(second_byte, second_len, points >> second.start, scales[1])?;
+        let end = at + second.end as usize;
+        let first = Place { at, len: first_len, integer_len: first_integer_len };
+        let second = Place { at: at + second.start as usize, len: second_len, integer_len: second_integer_len };
+        // SAFETY: the numbers have at most 16 bytes, which was found out with their digits before the point.
+        *numbers = unsafe { integers::<KIND>(text, [first, second], scales)? };
+        NonZeroUsize::new(end)
+    }
+
+    /// In registers goes back where the second number ends, on which the caller waits, and in memory what they are.
+    #[target_feature(enable = "avx2,bmi1,bmi2")]
+    pub(super) fn pair<const KIND: Kind>(
+        text: &[u8],
+        at: usize,
+        between: Between,
+        scales: [u8; 2],
+        numbers: &mut [i64; 2],
+    ) -> Option<NonZeroUsize> {
+        if scales[0].max(scales[1]) >= NUMBER as u8 || at >= text.len() {
+            return None;
+        }
+        if text.len() < SHORT {
+            return None;
+        }
+        // SAFETY: it has 48 bytes.
+        unsafe { in_short::<KIND>(text, at, between, scales, numbers) }
+    }
+
+    /// The same.
+    ///
+    /// # Safety
+    /// The text has 48 bytes, and `at` is in it; both scales are below 16.
+    #[target_feature(enable = "avx2,bmi1,bmi2")]
+    #[inline]
+    unsafe fn in_short<const KIND: Kind>(
+        text: &[u8],
+        at: usize,
+        between: Between,
+        scales: [u8; 2],
+        numbers: &mut [i64; 2],
+    ) -> Option<NonZeroUsize> {
+        let from = at.min(text.len() - SHORT);
+        // SAFETY: 48 bytes follow on it.
+        let (low, high) = unsafe {
+            let start = text.as_ptr().add(from);
+            (_mm256_loadu_si256(start.cast()), _mm_loadu_si128(start.add(32).cast()))
+        };
+        let high = _mm256_castsi128_si256(high);
+        // What is seen ends with bit 48, which may be the end of the text.
+        let points = equal(low, high, b'.') >> (at - from);
+        let ends = if KIND == QUOTED { equal(low, high, b'"') } else { no_number(low, high) };
+        let ends = (ends & ((1 << SHORT) - 1) | 1 << SHORT) >> (at - from);
+        let first_end = ends.trailing_zeros();
+        // So that the second one begins at 24 at most.
+        if first_end > NUMBER as u32 {
+            return None;
+        }
+        let second = first_end + between.len as u32;
+        let second_end = second + (ends >> second).trailing_zeros();
+        // A quote has to be there, while a bare number may go to the end of the text.
+        let last = text.len() - at - usize::from(KIND == QUOTED);
+        if second_end as usize > last || second as usize >= text.len() - at {
+            return None;
+        }
+        // SAFETY: both are in the text then, which has 16 bytes.
+        unsafe { in_place::<KIND>(text, at, first_end, second..second_end, points, between, scales, numbers) }
     }
 
     /// Which bytes are neither digits nor points; `/`, which lies between them, counts as one of them here.
@@ -355,58 +427,47 @@ mod avx2 {
         mut push: impl FnMut(i64, i64) -> bool,
     ) -> (usize, bool) {
         const BETWEEN: Between = Between::new(b"\",\"");
-        /// Bracket, quote, and what has to follow on them.
-        const ROW: usize = 2 + FAR;
-        if scales[0].max(scales[1]) >= NUMBER as u8 || start >= text.len() {
-            return (start, false);
+        /// Bracket, quote, a window, and what has to follow on it.
+        const ROW_BYTES: usize = 2 + WINDOW + NUMBER;
+        let (mut at, mut numbers) = (start, [0; 2]);
+        if scales[0].max(scales[1]) >= NUMBER as u8 {
+            return (at, false);
         }
-        // The last bytes are read from a copy with zeros behind it, so that all of them have enough behind them.
-        let mut padded = [0; 2 * ROW];
-        let (mut bytes, mut len, mut at) = (text.as_ptr(), text.len(), start);
-        // Where the copy begins in the text.
-        let mut copied_from = None;
         loop {
-            let before = copied_from.unwrap_or(0);
-            if len - at < ROW {
-                if copied_from.is_some() || at == len {
-                    return (before + at, false);
-                }
-                let rest = &text[at..];
-                padded[..rest.len()].copy_from_slice(rest);
-                copied_from = Some(at);
-                (bytes, len, at) = (padded.as_ptr(), rest.len() + ROW, 0);
-                continue;
-            }
-            // SAFETY: `bytes` are `len` bytes, either of the text or of the copy, which has at least as many, and is not
-            // written any more; `at` is so far from their end.
-            let seen = unsafe { std::slice::from_raw_parts(bytes, len) };
-            if seen[at..at + 2] != *b"[\"" {
-                return (before + at, false);
-            }
-            // SAFETY: as many bytes are left.
-            let row = unsafe { in_window(seen, at + 2, BETWEEN, scales) };
-            let Some(([price, qty], quote)) = row else { return (before + at, false) };
-            let mut end = quote + 1;
-            if seen[end] != b']' {
-                let Some(bracket) = super::super::lanes::end_of_cells(seen, end) else { return (before + at, false) };
+            let Some(rest) = text.get(at..).filter(|rest| rest.starts_with(b"[\"")) else { return (at, false) };
+            let row = if rest.len() >= ROW_BYTES {
+                // SAFETY: as many bytes are left.
+                unsafe { in_window::<ROW>(text, at + 2, BETWEEN, scales, &mut numbers) }
+            } else if text.len() >= WINDOW && rest.len() > 2 {
+                // SAFETY: the text has as many bytes, and one at least is left behind the quote.
+                unsafe { in_window::<LAST_ROW>(text, at + 2, BETWEEN, scales, &mut numbers) }
+            } else {
+                None
+            };
+            let Some(quote) = row else { return (at, false) };
+            let mut end = quote.get() + 1;
+            if text.get(end) != Some(&b']') {
+                let Some(bracket) = super::super::lanes::end_of_cells(text, end) else { return (at, false) };
                 end = bracket;
             }
-            if !push(price, qty) {
-                return (before + at, false);
+            if !push(numbers[0], numbers[1]) {
+                return (at, false);
             }
             at = end + 1;
-            if seen.get(at) != Some(&b',') {
-                return (before + at, true);
+            if text.get(at) != Some(&b',') {
+                return (at, true);
             }
             at += 1;
         }
     }
 
+    /// # Safety
+    /// 16 bytes follow on the place.
     #[target_feature(enable = "avx2,bmi1,bmi2")]
     #[inline]
-    fn from_table(bytes: &[u8; 16]) -> __m128i {
-        // SAFETY: sixteen bytes are read of sixteen.
-        unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
+    unsafe fn from_table(place: *const u8) -> __m128i {
+        // SAFETY: as for this function.
+        unsafe { _mm_loadu_si128(place.cast()) }
     }
 
     /// A mask of the first `n` bytes.
@@ -419,6 +480,17 @@ mod avx2 {
         // SAFETY: sixteen bytes follow on the place in the table.
         unsafe { _mm_loadu_si128(FIRST.as_ptr().add(32 - n).cast()) }
     }
+
+    /// From place `n` on: moves sixteen bytes `n` places down, zeros behind them.
+    static MOVED: [u8; 32] = {
+        let mut table = [0x80; 32];
+        let mut at = 0;
+        while at < 16 {
+            table[at] = at as u8;
+            at += 1;
+        }
+        table
+    };
 
     static FIRST: [u8; 48] = {
         let mut table = [0; 48];
@@ -461,7 +533,7 @@ mod tests {
         if !available() {
             return;
         }
-        let text = br#"["0.35130000","6195.00000000"],["10.3010","0"],["30249.3","0.06523858","0","1"]]}}"#;
+        let text = br#"["0.35130000","6195.00000000"],["10.3010","0"],["30249.3","0.06523858","0","1"]],"ts":"1652459225453"}}"#;
         let at = |place: usize, scales| pair(text, place, COMMA, scales);
         assert_eq!(at(2, [4, 0]), Some(([3513, 6195], 28)));
         assert_eq!(at(2, [8, 8]), Some(([35_130_000, 619_500_000_000], 28)));
@@ -474,9 +546,22 @@ mod tests {
             levels.push([price, qty]);
             true
         };
-        assert_eq!(rows(text, 0, [8, 8], &mut push), (text.len() - 3, true));
+        assert_eq!(rows(text, 0, [8, 8], &mut push), (text.len() - 24, true));
         assert_eq!(levels, [[35_130_000, 619_500_000_000], [1_030_100_000, 0], [3_024_930_000_000, 6_523_858]]);
         assert_eq!(rows(text, 0, [8, 8], |_, _| false), (0, false));
+        // Cut anywhere, also behind a first quote: the rows that are whole, and nothing of the one that is not.
+        let (before, long) = (64, [&[b'x'; 64], &text[..]].concat());
+        for len in before..long.len() {
+            let (cut, mut count) = (&long[..len], 0);
+            let (end, _) = rows(cut, before, [8, 8], |_, _| {
+                count += 1;
+                true
+            });
+            assert!(end <= len && count < cut.split(|byte| *byte == b']').count(), "{len}");
+            for at in before..=len {
+                assert!(pair(cut, at, COMMA, [8, 8]).is_none_or(|(_, quote)| quote < len), "{at} of {len}");
+            }
+        }
     }
 
     fn number(random: &mut fastrand::Rng) -> String {
@@ -486,6 +571,14 @@ mod tests {
             text.extend((0..random.usize(1..=9)).map(|_| random.digit(10)));
         }
         text
+    }
+
+    /// The text within a longer one, and where it is there: near the end, and far from it.
+    fn within(mut text: Vec<u8>, random: &mut fastrand::Rng) -> (Vec<u8>, usize) {
+        let at = random.usize(..90);
+        text.splice(..0, vec![b'x'; at]);
+        text.resize(text.len() + random.usize(..90), b'x');
+        (text, at)
     }
 
     /// What stands in quotes at `at`, and where it ends.
@@ -517,22 +610,22 @@ mod tests {
                 let at = random.usize(..text.len());
                 text[at] = b"0123456789..--e+\",] "[random.usize(..20)];
             }
-            // Near the end of the text, and far from it.
-            text.resize(text.len() + random.usize(..90), b'x');
+            let (text, at) = within(text, &mut random);
             let scales = [random.u8(..=17), random.u8(..=17)];
             let mut row = None;
-            let (end, last) = rows(&text, 0, scales, |price, qty| row.replace([price, qty]).is_none());
+            let (end, last) = rows(&text, at, scales, |price, qty| row.replace([price, qty]).is_none());
             let shown = String::from_utf8_lossy(&text);
             match row {
                 Some(numbers) => {
                     read += 1;
-                    let (judged, quote) = plain(&text[2..], scales).unwrap_or_else(|| panic!("{shown} at {scales:?}"));
+                    let (judged, quote) =
+                        plain(&text[at + 2..], scales).unwrap_or_else(|| panic!("{shown} at {scales:?}"));
                     assert_eq!((numbers, last, text[end - 1]), (judged, true, b']'), "{shown} at {scales:?}");
-                    assert!(end >= 2 + quote + 2, "{shown}");
+                    assert!(end >= at + 2 + quote + 2, "{shown}");
                 }
                 None => {
                     refused += 1;
-                    assert_eq!((end, last), (0, false), "{shown}");
+                    assert_eq!((end, last), (at, false), "{shown}");
                 }
             }
         }
@@ -555,10 +648,12 @@ mod tests {
             return;
         }
         const QTY: Between = Between::new(b",\"qty\":");
-        let text = br#"{"price":0.5666,"qty":4831.75496356}],"asks":["#;
+        let text = br#"{"price":0.5666,"qty":4831.75496356}],"asks":[]}"#;
         assert_eq!(bare_pair(text, 9, QTY, [4, 8]), Some(([5_666, 483_175_496_356], 35)));
         assert_eq!(bare_pair(text, 9, QTY, [3, 8]), None, "a digit is beyond the scale");
-        assert_eq!(pair(br#"["buy","0.82063","0.014210"]]"#, 8, COMMA, [5, 6]), Some(([82_063, 14_210], 26)));
+        let text = br#"{"type":"l2update","changes":[["buy","0.82063","0.014210"]]}"#;
+        assert_eq!(pair(text, 38, COMMA, [5, 6]), Some(([82_063, 14_210], 56)));
+        assert_eq!(pair(&text[20..], 18, COMMA, [5, 6]), None, "too short a text");
         let mut random = fastrand::Rng::with_seed(4);
         let (mut read, mut refused) = ([0; 2], 0);
         for _ in 0..400_000 {
@@ -569,16 +664,17 @@ mod tests {
                 let at = random.usize(..text.len());
                 text[at] = b"0123456789../-e+\",} "[random.usize(..20)];
             }
-            text.resize(text.len() + random.usize(..60), b'x');
+            let (text, at) = within(text, &mut random);
             let scales = [random.u8(..=17), random.u8(..=17)];
-            let found = if quoted { pair(&text, 0, COMMA, scales) } else { bare_pair(&text, 0, QTY, scales) };
-            let Some(found) = found else {
+            let found = if quoted { pair(&text, at, COMMA, scales) } else { bare_pair(&text, at, QTY, scales) };
+            let Some((numbers, end)) = found else {
                 refused += 1;
                 continue;
             };
             read[usize::from(quoted)] += 1;
-            let plain = if quoted { plain(&text, scales) } else { plain_bare(&text, between.as_bytes(), scales) };
-            assert_eq!(Some(found), plain, "{} at {scales:?}", String::from_utf8_lossy(&text));
+            let judged = &text[at..];
+            let plain = if quoted { plain(judged, scales) } else { plain_bare(judged, between.as_bytes(), scales) };
+            assert_eq!(Some((numbers, end - at)), plain, "{} at {scales:?}", String::from_utf8_lossy(&text));
         }
         assert!(read[0] > 20_000 && read[1] > 20_000 && refused > 40_000, "{read:?} read, {refused} refused");
     }

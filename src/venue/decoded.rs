@@ -4,7 +4,8 @@
 //! in any order, a message that turns out broken half-way has touched nothing, and everything an adapter does can be
 //! tested without an engine.
 
-use std::ops::Range;
+use std::fmt;
+use std::ops::{Deref, Range};
 
 use super::{Act, Route, RouteId};
 use crate::book::{Delta, Expected, Level, Snapshot};
@@ -178,8 +179,8 @@ pub enum DecodeError {
     },
 }
 
-impl std::fmt::Display for DecodeError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             DecodeError::Malformed { error, .. } => write!(f, "{error}"),
             DecodeError::Finer { price_scale, amount_scale, .. } => {
@@ -192,11 +193,67 @@ impl std::fmt::Display for DecodeError {
     }
 }
 
+/// The pieces of meaning in one message, in order: a slice that grows.
+///
+/// Its places are used again without being emptied first, so that forgetting a message costs nothing. What is left in
+/// them, a reason for a refusal at most, goes when the place is taken again.
+#[derive(Default)]
+pub struct Items {
+    places: Vec<Item>,
+    len: usize,
+}
+
+impl Items {
+    fn with_capacity(count: usize) -> Items {
+        Items { places: vec![Item::Unrouted; count], len: 0 }
+    }
+
+    /// Adds one.
+    #[inline(always)]
+    pub fn push(&mut self, item: Item) {
+        match self.places.get_mut(self.len) {
+            Some(place) => *place = item,
+            None => self.places.push(item),
+        }
+        self.len += 1;
+    }
+
+    /// Forgets all of them.
+    #[inline]
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+}
+
+impl Deref for Items {
+    type Target = [Item];
+
+    #[inline]
+    fn deref(&self) -> &[Item] {
+        self.places.get(..self.len).unwrap_or_default()
+    }
+}
+
+impl<'a> IntoIterator for &'a Items {
+    type Item = &'a Item;
+    type IntoIter = std::slice::Iter<'a, Item>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl fmt::Debug for Items {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
 /// The meaning of one message.
 #[derive(Debug, Default)]
 pub struct Decoded {
     /// What the message said, in order.
-    pub items: Vec<Item>,
+    pub items: Items,
     levels: Vec<Level>,
     /// Asks of a message that mixes both sides, until they are moved behind the bids.
     asks: Vec<Level>,
@@ -214,7 +271,7 @@ impl Decoded {
     /// A scratch area with room for usual messages.
     pub fn new() -> Decoded {
         Decoded {
-            items: Vec::with_capacity(64),
+            items: Items::with_capacity(64),
             levels: Vec::with_capacity(Decoded::LEVELS_START),
             asks: Vec::with_capacity(Decoded::ASKS_START),
             trades: Vec::with_capacity(64),
@@ -241,7 +298,7 @@ impl Decoded {
     ///
     /// # Errors
     /// What the text has wrong, [`JsonErrorKind::LevelsMax`](crate::json::JsonErrorKind) among it.
-    #[inline]
+    #[inline(always)]
     pub fn read_levels(
         &mut self,
         c: &mut Cursor<'_>,

@@ -17,11 +17,12 @@ mod shared;
 mod sign;
 #[allow(dead_code)]
 mod trading;
+mod written;
 
 pub use binance::{BINANCE, BINANCEJE, BINANCEUS};
 pub use bitfinex::BITFINEX;
 pub use coinbasepro::COINBASEPRO;
-pub use decoded::{BookKind, DecodeError, Decoded, Item, Span};
+pub use decoded::{BookKind, DecodeError, Decoded, Item, Items, Span};
 pub use has::{Support, capabilities};
 pub use kraken::KRAKEN;
 pub use okex::{OKCOIN, OKEX};

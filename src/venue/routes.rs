@@ -41,6 +41,13 @@ pub(crate) struct Footprint {
 }
 
 impl Footprint {
+    /// True if the next message may leave another one: nothing is known yet, or it is a book, whose levels move as they
+    /// come and go. All else stays where it is.
+    #[inline(always)]
+    pub(crate) fn may_change(&self) -> bool {
+        self.book != 0 || self.feed == 0
+    }
+
     /// Fetches a book, or what there is of one.
     #[inline(always)]
     fn fetch(&self) {
@@ -72,31 +79,39 @@ pub struct Routes {
     by_topic: Places,
     /// Those topics once more that are made of two short names.
     by_words: Places,
+    /// Those once more that are no longer than most.
+    by_text: Places,
     count: usize,
 }
 
-/// All about one topic, in two lines of a cache.
+/// All about one topic. What usual messages need lies in two lines of a cache.
 #[derive(Debug)]
-#[repr(align(64))]
+#[repr(C, align(64))]
 struct Row {
     route: Route,
     footprint: Footprint,
-    /// The topic as two short names, if it is that.
-    words: Option<Words>,
+    /// The topic as two short names; if it is not that, no place of `by_words` leads here.
+    words: Words,
+    /// The topic as messages are read; if it is too long, no place of `by_text` leads here.
+    text: Text,
     topic: Box<[u8]>,
 }
+
+const _: () = assert!(std::mem::offset_of!(Row, topic) <= 2 * LINE);
 
 impl Routes {
     /// Adds a topic, or replaces what it led to.
     pub fn insert(&mut self, topic: &str, route: Route) -> RouteId {
-        let (topic, words) = (topic.as_bytes(), words_of(topic));
+        let topic = topic.as_bytes();
+        let footprint = Footprint::default();
         if let Some((id, _)) = self.row(topic)
             && let Some(row) = &mut self.rows[id.0 as usize]
         {
-            row.route = route;
+            (row.route, row.footprint) = (route, footprint);
             return id;
         }
-        let row = Some(Row { route, footprint: Footprint::default(), words, topic: topic.into() });
+        let (words, text) = (words_of(topic).unwrap_or_default(), text_of(topic).unwrap_or_default());
+        let row = Some(Row { route, footprint, words, text, topic: topic.into() });
         let id = match self.rows.iter().position(Option::is_none) {
             Some(free) => {
                 self.rows[free] = row;
@@ -108,13 +123,10 @@ impl Routes {
             }
         };
         self.count += 1;
-        if !self.by_topic.has_room(self.count) {
+        if self.by_topic.has_room(self.count) {
+            self.place(topic, id);
+        } else {
             self.place_all();
-            return id;
-        }
-        self.by_topic.put(hash_of_text(topic), id);
-        if let Some(words) = words {
-            self.by_words.put(hash_of(words), id);
         }
         id
     }
@@ -167,6 +179,15 @@ impl Routes {
         }
     }
 
+    /// The route of a topic that comes next in a message, which is read. `None` if anything else comes, or if the topic is
+    /// longer than most: [`Routes::find`] may know it then.
+    #[inline(always)]
+    pub(super) fn read_topic(&self, c: &mut Cursor<'_>) -> Option<(RouteId, &Route)> {
+        let text = c.plain_topic()?;
+        let (id, row) = self.by_text.find(hash_of(text), &self.rows, |row| row.text == text)?;
+        Some((id, &row.route))
+    }
+
     /// The route behind an id.
     #[inline]
     pub fn route(&self, id: RouteId) -> Option<&Route> {
@@ -178,12 +199,12 @@ impl Routes {
         Some(&mut self.rows.get_mut(id.0 as usize)?.as_mut()?.route)
     }
 
-    /// Says what a message of this route needed, so that it is fetched when the next one is recognised.
+    /// The route behind an id, and what its last message needed: to be set, so that it is fetched when the next one is
+    /// recognised.
     #[inline]
-    pub(crate) fn set_footprint(&mut self, id: RouteId, footprint: Footprint) {
-        if let Some(Some(row)) = self.rows.get_mut(id.0 as usize) {
-            row.footprint = footprint;
-        }
+    pub(crate) fn with_footprint(&mut self, id: RouteId) -> Option<(&Route, &mut Footprint)> {
+        let row = self.rows.get_mut(id.0 as usize)?.as_mut()?;
+        Some((&row.route, &mut row.footprint))
     }
 
     /// How many topics there are.
@@ -203,19 +224,32 @@ impl Routes {
 
     #[inline(always)]
     fn find_words(&self, words: Words) -> Option<(RouteId, &Route)> {
-        let (id, row) = self.by_words.find(hash_of(words), &self.rows, |row| row.words == Some(words))?;
+        let (id, row) = self.by_words.find(hash_of(words), &self.rows, |row| row.words == words)?;
         Some((id, &row.route))
     }
 
-    /// Fills both tables from the rows.
+    /// Fills all tables from the rows.
     fn place_all(&mut self) {
-        (self.by_topic, self.by_words) = (Places::new(self.count), Places::new(self.count));
-        for (id, row) in self.rows.iter().enumerate() {
-            let Some(row) = row else { continue };
-            self.by_topic.put(hash_of_text(&row.topic), RouteId(id as u32));
-            if let Some(words) = row.words {
-                self.by_words.put(hash_of(words), RouteId(id as u32));
+        for places in [&mut self.by_topic, &mut self.by_words, &mut self.by_text] {
+            *places = Places::new(self.count);
+        }
+        let rows = std::mem::take(&mut self.rows);
+        for (id, row) in rows.iter().enumerate() {
+            if let Some(row) = row {
+                self.place(&row.topic, RouteId(id as u32));
             }
+        }
+        self.rows = rows;
+    }
+
+    /// Adds a row to each table that it belongs to.
+    fn place(&mut self, topic: &[u8], id: RouteId) {
+        self.by_topic.put(hash_of_text(topic), id);
+        if let Some(words) = words_of(topic) {
+            self.by_words.put(hash_of(words), id);
+        }
+        if let Some(text) = text_of(topic) {
+            self.by_text.put(hash_of(text), id);
         }
     }
 }
@@ -302,10 +336,23 @@ impl Name {
 /// are compared and hashed in a few instructions, where a text takes a hundred.
 type Words = [u64; 3];
 
+/// A topic as [`Cursor::plain_topic`] reads it.
+type Text = [u64; 4];
+
 /// The two names in a topic, if both are short.
-fn words_of(topic: &str) -> Option<Words> {
-    let (channel, symbol) = topic.split_once(':')?;
-    words(channel.as_bytes(), symbol.as_bytes())
+fn words_of(topic: &[u8]) -> Option<Words> {
+    let colon = topic.iter().position(|byte| *byte == b':')?;
+    words(&topic[..colon], &topic[colon + 1..])
+}
+
+/// A topic as it is read from a message, if it can be read so.
+fn text_of(topic: &[u8]) -> Option<Text> {
+    let mut text = vec![b'"'];
+    text.extend_from_slice(topic);
+    text.push(b'"');
+    text.resize(text.len() + 36, 0);
+    let mut c = Cursor::new(&text);
+    c.plain_topic().filter(|_| c.position() == topic.len() + 2)
 }
 
 #[inline]
@@ -431,5 +478,60 @@ mod tests {
         all_found(&routes, 100);
         routes.clear();
         all_found(&routes, 1_000);
+    }
+
+    #[test]
+    fn topics_in_messages_are_found_up_to_their_length() {
+        let mut routes = Routes::default();
+        let topics: Vec<String> =
+            (0..40).map(|len| "abcdefghij@depth@100ms".chars().cycle().take(len).collect()).collect();
+        let find = |routes: &Routes, text: &str| {
+            let text = format!("{text}{}", " ".repeat(36));
+            let mut c = Cursor::new(text.as_bytes());
+            (routes.read_topic(&mut c).map(|(id, route)| (id, route.feed)), c.position())
+        };
+        for (feed, topic) in topics.iter().enumerate() {
+            assert_eq!(find(&routes, &format!("\"{topic}\"")).0, None, "{topic}");
+            routes.insert(topic, route(feed as u32));
+        }
+        let all_found = |routes: &Routes, from: usize| {
+            for (feed, topic) in topics.iter().enumerate() {
+                let (found, end) = find(routes, &format!("\"{topic}\""));
+                let wanted = (from..32).contains(&feed).then_some((RouteId(feed as u32), feed as u32));
+                assert_eq!(found, wanted, "{topic}");
+                assert_eq!(end, if feed < 32 { topic.len() + 2 } else { 0 }, "{topic}");
+            }
+        };
+        all_found(&routes, 0);
+        // A short name without a colon leaves its words empty, as a topic of nothing leaves its text.
+        assert_eq!(routes.find_pair(b"", b""), None);
+        for topic in &topics[..9] {
+            routes.remove(topic);
+        }
+        all_found(&routes, 9);
+        assert_eq!(find(&routes, "abcdefghi\"").0, None);
+        routes.clear();
+        all_found(&routes, 32);
+    }
+
+    #[test]
+    fn footprints_are_kept_as_long_as_they_hold() {
+        let mut routes = Routes::default();
+        let id = routes.insert("btcusdt@depth", route(1));
+        let known = |routes: &mut Routes| routes.with_footprint(id).map(|(route, footprint)| (route.feed, *footprint));
+        let none = Footprint::default();
+        assert_eq!(known(&mut routes), Some((1, none)));
+        assert!(none.may_change());
+        let trades = Footprint { slot: 64, feed: 128, ..none };
+        assert!(!trades.may_change());
+        let book = Footprint { book: 192, ends: [256, 320], ..trades };
+        assert!(book.may_change());
+        *routes.with_footprint(id).unwrap().1 = book;
+        routes.insert("ethusdt@depth", route(2));
+        assert_eq!(known(&mut routes), Some((1, book)));
+        assert_eq!(routes.insert("btcusdt@depth", route(3)), id);
+        assert_eq!(known(&mut routes), Some((3, none)));
+        routes.remove("btcusdt@depth");
+        assert_eq!(known(&mut routes), None);
     }
 }

@@ -52,10 +52,12 @@ pub(super) fn no_candles(profile: &Profile, timeframe: Timeframe) -> Error {
     Error::new(ErrorKind::NotSupported, text).at(profile.id)
 }
 
-/// The markets of a list of `what`. One row that cannot be read must not hide the others; none at all is an error.
+/// The markets of a list of `what`. One row that cannot be read must not hide the others; a list of which none can be read is
+/// an error, an empty one is not: a venue may have no futures.
 pub(super) fn readable(rows: impl Iterator<Item = Option<Market>>, what: &str) -> Result<Vec<Market>, Error> {
-    let list: Vec<Market> = rows.flatten().collect();
-    if list.is_empty() {
+    let mut count = 0;
+    let list: Vec<Market> = rows.inspect(|_| count += 1).flatten().collect();
+    if list.is_empty() && count > 0 {
         return Err(Error::new(ErrorKind::BadResponse, format!("the list of {what} holds no readable market")));
     }
     Ok(list)
@@ -196,6 +198,30 @@ pub(super) fn parse_iso(text: &[u8]) -> Option<Wall> {
     }
     ns *= POWERS[9 - digits.len()];
     Some(Wall(seconds.saturating_mul(1_000_000_000).saturating_add(ns)))
+}
+
+/// Year, month and day of a day counted from 1970 on.
+pub(super) fn civil(day: i64) -> (i64, i64, i64) {
+    // Days of a year that begins in March, in eras of 400 years: the leap day is the last of all.
+    let days = day.saturating_add(719_468);
+    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let (day, month) =
+        (day_of_year - (153 * shifted + 2) / 5 + 1, if shifted < 10 { shifted + 3 } else { shifted - 9 });
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
+/// The day of a time: `2021-04-17`.
+pub(super) fn push_date(time: Wall, out: &mut Vec<u8>) {
+    let (year, month, day) = civil(time.0.div_euclid(86_400_000_000_000));
+    for (number, places) in [(year, 4), (month, 2), (day, 2)] {
+        if places == 2 {
+            out.push(b'-');
+        }
+        out.extend((0..places).rev().map(|place| b'0' + (number / POWERS[place] % 10) as u8));
+    }
 }
 
 const POWERS: [i64; 10] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000];
@@ -352,6 +378,15 @@ mod tests {
         }
         assert_eq!(iso_time(&mut Cursor::new(b"\"0001-01-01T00:00:00.000000Z\"")), Ok(None));
         assert!(iso_time(&mut Cursor::new(b"\"yesterday\"")).is_err());
+    }
+
+    #[test]
+    fn days_are_those_that_times_are_read_from() {
+        for text in ["1970-01-01", "2000-02-29", "2024-02-29", "2024-03-01", "2026-12-31", "2100-03-01"] {
+            let mut out = Vec::new();
+            push_date(parse_iso(format!("{text}T23:59:59.999Z").as_bytes()).unwrap(), &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), text);
+        }
     }
 
     #[test]

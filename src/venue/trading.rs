@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use super::sign::percent_encode;
 use super::{MessageLimit, Method, PrivateChannel, Reply};
 use crate::book::Level;
 use crate::credentials::Credentials;
@@ -553,6 +554,18 @@ pub(super) fn code(text: &str) -> Code {
 /// Some id of the venue, likewise.
 pub(super) fn id(text: &str) -> Id {
     Id::new(text.as_bytes()).unwrap_or(Id::NONE)
+}
+
+/// Path and query, percent-encoded.
+pub(super) fn target<'a>(path: &str, query: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let mut target = path.to_owned();
+    for (key, value) in query {
+        target.push(if target.contains('?') { '&' } else { '?' });
+        percent_encode(key, &mut target);
+        target.push('=');
+        percent_encode(value, &mut target);
+    }
+    target
 }
 
 /// A book of bids and asks, best first, at the scales of `market`, or at finer ones where its numbers need them.

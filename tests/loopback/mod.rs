@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use wirebook::book::Book;
+use wirebook::credentials::Credentials;
 use wirebook::engine::{Backoff, Config};
 use wirebook::model::{FeedId, VenueId};
 use wirebook::sim::faults::Script;
@@ -40,12 +41,24 @@ pub struct Loopback {
 }
 
 impl Loopback {
-    pub fn start(sim: sim::Config, tls: bool, mut config: EngineConfig) -> Loopback {
+    pub fn start(sim: sim::Config, tls: bool, config: EngineConfig) -> Loopback {
+        Loopback::start_as(sim, tls, config, None)
+    }
+
+    /// The same with the keys of an account.
+    pub fn start_as(
+        sim: sim::Config,
+        tls: bool,
+        mut config: EngineConfig,
+        credentials: Option<Credentials>,
+    ) -> Loopback {
         let id = sim.venue.name();
         let server = Server::start(ServerConfig { tls, ..ServerConfig::new(sim) }).unwrap();
         config.roots.extra.extend(server.ca_pem().map(|pem| pem.as_bytes().to_vec()));
         let mut engine = Engine::new(config).unwrap();
-        let venue = engine.add_venue_with(id, VenueConfig::at(server.ws_url(), server.rest_url())).unwrap();
+        let venue = engine
+            .add_venue_with(id, VenueConfig { credentials, ..VenueConfig::at(server.ws_url(), server.rest_url()) })
+            .unwrap();
         Loopback { server, engine, venue }
     }
 

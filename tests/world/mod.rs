@@ -3,8 +3,14 @@
 //! Everything that the venue says passes as bytes in pieces of random size; every book that the core shows as live is
 //! compared with the venue's truth at that update number, at the moment at which it is shown.
 
+#[path = "../accounts/mod.rs"]
+mod accounts;
+
 use std::collections::HashMap;
 
+pub use accounts::{agree, fixed};
+
+use wirebook::credentials::Credentials;
 use wirebook::engine::{Backoff, Command, Config, Core, LinkDown, LinkId, RequestId, Sink, VenueConfig};
 use wirebook::model::{Event, FeedId, Mono, Stamp, Update, VenueId, Wall};
 use wirebook::net::Url;
@@ -16,7 +22,7 @@ use wirebook::sim::faults::Script;
 use wirebook::sim::host::{Fate, Host, LinkId as WireId};
 use wirebook::sim::market::{Side, fingerprint_level};
 use wirebook::sim::{self, VenueKind};
-use wirebook::venue::{Channel, Reply};
+use wirebook::venue::{Channel, PrivateChannel, Reply, SignedRequest};
 use wirebook::{Error, ErrorKind};
 
 pub const START_NS: u64 = 1_700_000_000_000_000_000;
@@ -36,6 +42,8 @@ pub struct Seen {
     pub quotes: u64,
     pub candles: u64,
     pub tickers: u64,
+    /// Ids of own trades as they were told.
+    pub my_trades: Vec<String>,
     /// What was wrong, the first few.
     pub wrong: Vec<String>,
 }
@@ -106,6 +114,7 @@ impl Sink for Judge<'_> {
             Event::BidAsk(_) => self.seen.quotes += 1,
             Event::Candle(_) => self.seen.candles += 1,
             Event::Ticker(_) => self.seen.tickers += 1,
+            Event::MyTrade(trade) => self.seen.my_trades.push(trade.id.to_string()),
             _ => {}
         }
     }
@@ -148,8 +157,14 @@ fn fingerprint(book: &wirebook::book::Book) -> u64 {
 
 impl World {
     pub fn new(sim: &sim::Config, config: Config, seed: u64) -> World {
+        World::new_as(sim, config, seed, None)
+    }
+
+    /// A world with the keys of an account.
+    pub fn new_as(sim: &sim::Config, config: Config, seed: u64, credentials: Option<Credentials>) -> World {
         let mut core = Core::new(config);
-        let venue = core.add_venue(sim.venue.name(), VenueConfig::at("ws://venue.test", "http://venue.test")).unwrap();
+        let at = VenueConfig { credentials, ..VenueConfig::at("ws://venue.test", "http://venue.test") };
+        let venue = core.add_venue(sim.venue.name(), at).unwrap();
         World {
             core,
             host: Host::new(sim, START_NS),
@@ -197,6 +212,24 @@ impl World {
             self.symbols.insert(feed, venue_symbol.to_owned());
         }
         feed
+    }
+
+    /// Watches what is private to the account.
+    pub fn watch_account(&mut self) {
+        let now = self.stamp().mono;
+        for channel in [PrivateChannel::Orders, PrivateChannel::MyTrades, PrivateChannel::Balance] {
+            self.core.watch(self.venue, None, Channel::Private(channel), None, now).unwrap();
+        }
+    }
+
+    /// Whether orders, trades and balances are those of the venue; what is not.
+    pub fn account_agrees(&self) -> Result<(), String> {
+        if !self.core.is_account_live(self.venue) {
+            return Err("the account is not live".to_owned());
+        }
+        let find = |id: &str| self.core.find_order(self.venue, id);
+        let (orders, balances) = (self.core.orders(self.venue), self.core.balances(self.venue));
+        agree(self.host.venue(), orders, find, balances, &self.seen.my_trades)
     }
 
     /// Turns the world until `until_ns` after the start.
@@ -257,9 +290,7 @@ impl World {
                     }
                 }
                 Command::Close { link } => self.drop_socket(link),
-                Command::Request { request, signed, .. } => {
-                    self.request(request, signed.method.as_str(), &signed.target)
-                }
+                Command::Request { request, signed, .. } => self.request(request, &signed),
                 Command::Cancel { request } => {
                     if let Some(at) = self.https.iter().position(|http| http.request == request) {
                         let http = self.https.swap_remove(at);
@@ -304,7 +335,7 @@ impl World {
         out.consume(n);
     }
 
-    fn request(&mut self, request: RequestId, method: &str, target: &str) {
+    fn request(&mut self, request: RequestId, signed: &SignedRequest) {
         let Some(wire) = self.host.open(self.now_ns) else {
             let stamp = self.stamp();
             let World { core, host, seen, symbols, .. } = self;
@@ -312,8 +343,17 @@ impl World {
             core.on_reply(request, Err(error), stamp, &mut Judge { host, seen, symbols });
             return;
         };
-        let text = format!("{method} {target} HTTP/1.1\r\nHost: venue.test\r\n\r\n");
-        self.host.on_bytes(self.now_ns, wire, text.as_bytes());
+        let mut text = format!("{} {} HTTP/1.1\r\nHost: venue.test\r\n", signed.method.as_str(), signed.target);
+        for (name, value) in &signed.headers {
+            text.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if !signed.body.is_empty() {
+            text.push_str(&format!("Content-Length: {}\r\n", signed.body.len()));
+        }
+        text.push_str("\r\n");
+        let mut bytes = text.into_bytes();
+        bytes.extend_from_slice(&signed.body);
+        self.host.on_bytes(self.now_ns, wire, &bytes);
         self.https.push(Http { wire, request, reader: ResponseReader::new(HttpLimits::default()), input: Vec::new() });
     }
 

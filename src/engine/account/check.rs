@@ -115,7 +115,8 @@ fn check_number(what: &str, number: Fixed, step: Option<Fixed>, limits: Limits) 
     if let Some(step) = step
         && let Some((below, above)) = beside(number, step)
     {
-        return Err(invalid(format!("{what} {number} is no multiple of {step}: {below} or {above} would be right")));
+        let right = if below.is_zero() { above.to_string() } else { format!("{below} or {above}") };
+        return Err(invalid(format!("{what} {number} is no multiple of {step}: {right} would be right")));
     }
     if let Some(min) = limits.min
         && number < min
@@ -180,6 +181,7 @@ mod tests {
         for (order, text) in [
             (limit("0.01", "40000.07"), "price 40000.07 is no multiple of 0.05: 40000.05 or 40000.1 would be right"),
             (limit("0.0015", "40000"), "amount 0.0015 is no multiple of 0.001: 0.001 or 0.002 would be right"),
+            (limit("0.0001", "40000"), "amount 0.0001 is no multiple of 0.001: 0.001 would be right"),
             (limit("0.001", "40000"), "amount 0.001 is below the least of 0.002"),
             (limit("60", "40000"), "amount 60 is above the most of 50"),
             (limit("0.002", "40"), "price times amount is 0.08; at least 10 is needed"),

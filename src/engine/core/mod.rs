@@ -468,11 +468,11 @@ impl Core {
                 | Item::Ticker { route, symbol: None, .. }
                 | Item::BidAsk { route, symbol: None, .. }
                 | Item::Candle { route, .. } => {
-                    let id = *route;
-                    let Some(route) = link.routes.route(id) else { continue };
+                    let Some((route, footprint)) = link.routes.with_footprint(*route) else { continue };
                     self.feeds.on_item(route, item, &self.decoded, None, received, kernel, &mut self.todo, sink);
-                    let slot = route.feed;
-                    link.routes.set_footprint(id, self.feeds.footprint(slot));
+                    if footprint.may_change() {
+                        *footprint = self.feeds.footprint(route.feed);
+                    }
                 }
                 Item::Ticker { route, symbol: Some(symbol), .. } | Item::BidAsk { route, symbol: Some(symbol), .. } => {
                     let Some(route) = link.routes.route(*route) else { continue };

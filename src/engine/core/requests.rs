@@ -265,6 +265,16 @@ impl Core {
         outcome: Result<Answer, AnswerError>,
         now: Mono,
     ) {
+        let mut outcome = outcome;
+        if let Ok(Answer::Markets(list)) = &outcome {
+            let venue = &self.venues[usize::from(venue_id.0)];
+            let is_last = part.saturating_add(1) >= venue.profile.market_lists;
+            if is_last && list.is_empty() && venue.listed.is_empty() {
+                let error =
+                    Error::new(ErrorKind::BadResponse, "the venue lists no markets at all").at(venue.profile.id);
+                outcome = Err(AnswerError::Refused(error));
+            }
+        }
         let error = match outcome {
             Ok(Answer::Markets(mut list)) => {
                 let venue = &mut self.venues[usize::from(venue_id.0)];

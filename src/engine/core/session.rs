@@ -19,8 +19,8 @@ use crate::engine::policy::RollingWindow;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::market::Markets;
 use crate::model::{
-    Balance, Cause, Event, FeedId, FeedState, Id, MarketId, Mono, MyTrade, Notice, OrderId, OrderStatus, Position,
-    Stamp, Update, VenueId, Wall,
+    Balance, Cause, Event, FeedId, FeedState, Id, MarketId, Mono, MyTrade, Notice, Order, OrderId, OrderStatus,
+    Position, Stamp, Update, VenueId, Wall,
 };
 use crate::venue::{
     Channel, Context, Fetch, Fetched, OrderAct, OrderRow, PrivateChannel, PrivateRow, PrivateRows, Trading,
@@ -306,9 +306,19 @@ impl Core {
     }
 
     /// The private half is up and reconciled.
-    pub(crate) fn is_account_live(&self, venue: VenueId) -> bool {
+    pub fn is_account_live(&self, venue: VenueId) -> bool {
         let session = self.venues.get(usize::from(venue.0)).and_then(|venue| venue.session.as_ref());
         session.is_some_and(|session| session.phase == Phase::Live)
+    }
+
+    /// All orders of an account that are remembered.
+    pub fn orders(&self, venue: VenueId) -> impl Iterator<Item = &Order> {
+        self.account(venue).into_iter().flat_map(|account| account.orders.iter())
+    }
+
+    /// All balances of an account that are known.
+    pub fn balances(&self, venue: VenueId) -> &[Balance] {
+        self.account(venue).map_or(&[], |account| account.balances())
     }
 
     /// A channel is asked for: on the socket, or by asking again and again.

@@ -449,3 +449,24 @@ fn feeds_wait_for_all_lists_of_markets() {
     assert_eq!(hand.take_sent(), [okex_request(1, "subscribe", "BTC-USD-220527")]);
     assert_eq!(hand.core.markets(venue).iter().filter(|market| market.active).count(), 4);
 }
+
+/// A venue of several lists may have nothing in one of them; nothing in all of them is no list.
+#[test]
+fn an_empty_list_of_markets_is_none_only_where_all_are_empty() {
+    let empty = r#"{"code":"0","msg":"","data":[]}"#;
+    let spot = r#"{"code":"0","msg":"","data":[{"instId":"BTC-USDT","instType":"SPOT","baseCcy":"BTC","quoteCcy":"USDT","tickSz":"0.1","lotSz":"0.1","minSz":"0.1","state":"live"}]}"#;
+    for (lists, count) in [([spot, empty, empty], 1), ([empty, empty, empty], 0)] {
+        let mut core = Core::new(Config { seed: 1, ..Config::default() });
+        let venue = core.add_venue("okex", VenueConfig::default()).unwrap();
+        let now = Stamp { mono: Mono(1), wall: Wall(1) };
+        let mut hand = Hand { core, now, link: None, requests: Vec::new(), sent: Vec::new(), urls: Vec::new() };
+        hand.core.load_markets(venue, hand.now.mono);
+        hand.carry_out();
+        for list in lists {
+            hand.answer(200, list);
+        }
+        assert_eq!(hand.core.markets(venue).len(), count);
+        assert_eq!(hand.core.has_markets(venue), count > 0);
+        assert_eq!(hand.core.last_error(venue).is_some(), count == 0);
+    }
+}

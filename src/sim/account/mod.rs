@@ -401,6 +401,7 @@ pub struct Account {
     next_entry: u64,
     next_priority: u64,
     asked: u64,
+    duplicates: u64,
     events: Vec<Event>,
 }
 
@@ -421,6 +422,7 @@ impl Account {
             next_entry: 1,
             next_priority: 0,
             asked: 0,
+            duplicates: 0,
             events: Vec::new(),
         }
     }
@@ -478,6 +480,11 @@ impl Account {
         self.asked
     }
 
+    /// How many of them had the name of another one.
+    pub fn duplicates(&self) -> u64 {
+        self.duplicates
+    }
+
     // What a client does.
 
     /// Takes a new order and gives its number. It may be filled or expired already.
@@ -486,7 +493,9 @@ impl Account {
     /// Why it was refused; nothing has changed then.
     pub fn place(&mut self, market: &Market, now_ns: u64, new: NewOrder) -> Result<u64, Refusal> {
         self.asked += 1;
-        self.check(market, &new)?;
+        let checked = self.check(market, &new);
+        self.duplicates += u64::from(checked == Err(Refusal::Duplicate));
+        checked?;
         if self.open.len() >= OPEN_MAX {
             return Err(Refusal::TooMany);
         }

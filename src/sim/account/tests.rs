@@ -97,10 +97,11 @@ fn a_market_order_by_cost_spends_no_more_than_that() {
     );
     account.place(&market, START, NewOrder::market(0, Side::Ask, Amount::Cost(dec("1000")))).unwrap();
     audit(&account, &market);
-    assert_eq!(
-        account.place(&market, START, NewOrder::market(0, Side::Bid, Amount::Cost(dec("999999.5")))),
-        Err(Refusal::Funds)
-    );
+    account.transfer(START, "USDT", dec("100") - account.balance("USDT").free).unwrap();
+    let order = NewOrder::market(0, Side::Bid, Amount::Cost(dec("200")));
+    assert_eq!(account.place(&market, START, order), Err(Refusal::Funds));
+    assert_eq!(account.transfer(START, "USDT", dec("-100.1")), Err(Refusal::Funds));
+    audit(&account, &market);
 }
 
 #[test]
@@ -173,7 +174,8 @@ fn what_cannot_be_done_is_refused_and_changes_nothing() {
         assert_eq!(account.amend(&market, START, id, amend), Err(refusal));
     }
     assert_eq!(account.balances().collect::<Vec<_>>(), before);
-    assert_eq!((account.take_events(), account.orders().len(), account.asked()), (vec![], 1, 16));
+    assert_eq!((account.take_events(), account.orders().len()), (vec![], 1));
+    assert_eq!((account.asked(), account.duplicates()), (16, 1));
     account.cancel(&market, START, id).unwrap();
     assert_eq!(account.cancel(&market, START, id), Err(Refusal::Ended));
     assert_eq!(account.amend(&market, START, id, Amend::default()), Err(Refusal::Ended));
@@ -271,6 +273,7 @@ fn fees_in_the_quote_are_reserved() {
 /// Everything at random for a while: the books of the account balance after each step.
 #[test]
 fn the_books_balance_whatever_happens() {
+    let mut fills = [0, 0];
     for seed in 0..20 {
         let mut market = market();
         let mut account = account(&market);
@@ -307,8 +310,9 @@ fn the_books_balance_whatever_happens() {
             }
             audit(&account, &market);
         }
-        assert!(account.fills().any(|fill| fill.maker) && account.fills().any(|fill| !fill.maker), "seed {seed}");
+        account.fills().for_each(|fill| fills[usize::from(fill.maker)] += 1);
     }
+    assert!(fills.iter().all(|count| *count > 20), "{fills:?}");
 }
 
 #[test]

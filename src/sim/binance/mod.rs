@@ -17,6 +17,8 @@
 //! - 1,025 streams: the connection is closed with 1008, or the upgrade answered with 400. What the real venue does is not
 //!   documented.
 
+#[cfg(test)]
+mod account_tests;
 mod control;
 mod frames;
 mod private;

@@ -49,6 +49,8 @@ pub(super) fn rest_route(method: &str, route: &str) -> Option<Route> {
         ("POST", "/order/cancelReplace") => acts(Binance::order_cancel_replace),
         ("PUT", "/order/amend/keepPriority") => acts(Binance::order_amend),
         ("DELETE", "/openOrders") => acts(Binance::cancel_all),
+        ("GET", "/sapi/v1/capital/config/getall") => asks(Binance::coins, 10),
+        ("GET", "/sapi/v1/asset/tradeFee") => asks(Binance::trade_fees, 1),
         ("GET", "/sapi/v1/capital/deposit/hisrec" | "/sapi/v1/capital/withdraw/history") => asks(Binance::transfers, 1),
         _ => None,
     }
@@ -219,6 +221,34 @@ impl Binance {
                 fill.side == Side::Bid,
                 fill.maker
             )
+        });
+        Ok(list(rows))
+    }
+
+    /// All coins of the account, without networks.
+    fn coins(&mut self, hub: &mut Hub, _unit: TimeUnit, _params: &mut Params) -> Answer {
+        let rows = hub.account.balances().map(|balance| {
+            format!(
+                "{{\"coin\":\"{0}\",\"name\":\"{0}\",\"free\":\"{1}\",\"locked\":\"{2}\",\"depositAllEnable\":true,\
+                 \"withdrawAllEnable\":true,\"isLegalMoney\":false,\"trading\":true,\"networkList\":[]}}",
+                balance.asset,
+                plain(balance.free),
+                plain(balance.used)
+            )
+        });
+        Ok(list(rows))
+    }
+
+    fn trade_fees(&mut self, hub: &mut Hub, _unit: TimeUnit, params: &mut Params) -> Answer {
+        let symbol = match params.take("symbol")? {
+            Some(name) => Some(self.symbol_named(hub, &name, "symbol")?),
+            None => None,
+        };
+        let config = hub.account.config();
+        let (maker, taker) = (config.maker_fee.normalize(), config.taker_fee.normalize());
+        let rows = (0..hub.market.len()).filter(|index| symbol.is_none_or(|symbol| symbol == *index)).map(|index| {
+            let name = &hub.market.symbol(index).name;
+            format!("{{\"symbol\":\"{name}\",\"makerCommission\":\"{maker}\",\"takerCommission\":\"{taker}\"}}")
         });
         Ok(list(rows))
     }

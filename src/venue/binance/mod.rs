@@ -296,8 +296,7 @@ impl Venue for Binance {
     }
 
     fn on_frame(&mut self, frame: &[u8], routes: &Routes, out: &mut Decoded) -> Result<(), DecodeError> {
-        if let Some(item) = usual(frame, routes, out) {
-            out.items.push(item);
+        if usual(frame, routes, out).is_some() {
             return Ok(());
         }
         out.clear();
@@ -370,24 +369,21 @@ impl Venue for Binance {
     }
 }
 
-/// A message in its usual form, of one of the busiest channels; see [`on_usual_data`].
-#[inline(always)]
-fn usual(frame: &[u8], routes: &Routes, out: &mut Decoded) -> Option<Item> {
+/// A message in its usual form, of one of the busiest channels; see [`on_usual_data`]. Apart from what reads any message, so
+/// that the few values it needs stay in registers.
+#[inline(never)]
+fn usual(frame: &[u8], routes: &Routes, out: &mut Decoded) -> Option<()> {
     let mut c = Cursor::new(frame);
     if !c.eat_text(b"{\"stream\":") {
         return None;
     }
-    let topic = c.plain_topic()?;
-    if !c.eat_text(b",\"data\":") {
-        return None;
-    }
-    let (id, route) = routes.find(topic)?;
-    let item = on_usual_data(&mut c, id, route, out)?;
-    (c.eat_text(b"}") && c.is_at_end()).then_some(item)
+    let (id, route) = routes.read_topic(&mut c)?;
+    on_usual_data(c, id, route, out)
 }
 
 impl Binance {
     /// Any message, with its members in any order; the plain way beside [`usual`], and its judge in the tests.
+    #[inline(never)]
     fn on_any_frame(&self, frame: &[u8], routes: &Routes, out: &mut Decoded) -> Result<(), DecodeError> {
         let mut c = Cursor::new(frame);
         let mut found: Option<(RouteId, &Route)> = None;

@@ -29,13 +29,14 @@ pub(super) fn on_data(
     }
 }
 
-/// The event as the venue writes it, member by member in its usual order and without a blank. `None` if anything is
-/// different, or unusual: then [`on_data`] reads it from the start. What this adds to `out` is to be given up then.
+/// What follows on the topic, as the venue writes it, member by member in its usual order and without a blank, to the end of
+/// the frame. `None` if anything is different, or unusual: then [`on_data`] reads it from the start. What this adds to `out`
+/// is to be given up then.
 ///
 /// It does what [`on_data`] does and is its twin; it exists because telling the members by their names takes half of the
 /// time of a small message.
 #[inline(always)]
-pub(super) fn on_usual_data(c: &mut Cursor<'_>, id: RouteId, route: &Route, out: &mut Decoded) -> Option<Item> {
+pub(super) fn on_usual_data(c: Cursor<'_>, id: RouteId, route: &Route, out: &mut Decoded) -> Option<()> {
     match route.channel {
         Channel::Book => usual_depth_update(c, id, route, out),
         Channel::Trades => usual_trade(c, id, route, out),
@@ -44,110 +45,96 @@ pub(super) fn on_usual_data(c: &mut Cursor<'_>, id: RouteId, route: &Route, out:
     }
 }
 
+/// Reads exactly this text, or gives up.
 #[inline(always)]
-fn usual_depth_update(c: &mut Cursor<'_>, id: RouteId, route: &Route, out: &mut Decoded) -> Option<Item> {
+fn usual<const N: usize>(c: &mut Cursor<'_>, text: &[u8; N]) -> Option<()> {
+    c.eat_text(text).then_some(())
+}
+
+#[inline(always)]
+fn usual_depth_update(mut c: Cursor<'_>, id: RouteId, route: &Route, out: &mut Decoded) -> Option<()> {
     let levels_max = route.levels_max as usize;
-    if !c.eat_text(b"{\"e\":\"depthUpdate\",\"E\":") {
-        return None;
-    }
+    usual(&mut c, b",\"data\":{\"e\":\"depthUpdate\",\"E\":")?;
     let venue_time = Some(Wall::from_ms(c.plain_u64()?.cast_signed()));
     // Futures have a time of the transaction and the number before this one.
     if c.eat_text(b",\"T\":") {
         c.plain_digits()?;
     }
-    if !c.eat_text(b",\"s\":") {
+    usual(&mut c, b",\"s\":")?;
+    if !c.eat_plain_string() {
         return None;
     }
-    c.bytes().ok()?;
-    if !c.eat_text(b",\"U\":") {
-        return None;
-    }
+    usual(&mut c, b",\"U\":")?;
     let first = c.plain_u64()?;
-    if !c.eat_text(b",\"u\":") {
-        return None;
-    }
+    usual(&mut c, b",\"u\":")?;
     let last = c.plain_u64()?;
     let prev = if c.eat_text(b",\"pu\":") { Some(c.plain_u64()?) } else { None };
-    if !c.eat_text(b",\"b\":") {
-        return None;
-    }
-    let (bids, bids_rejected) = out.read_levels(c, route, levels_max).ok()?;
-    if !c.eat_text(b",\"a\":") {
-        return None;
-    }
-    let (asks, asks_rejected) = out.read_levels(c, route, levels_max).ok()?;
-    if !c.eat_text(b"}") || last < first {
+    usual(&mut c, b",\"b\":")?;
+    let (bids, bids_rejected) = out.read_levels(&mut c, route, levels_max).ok()?;
+    usual(&mut c, b",\"a\":")?;
+    let (asks, asks_rejected) = out.read_levels(&mut c, route, levels_max).ok()?;
+    usual(&mut c, b"}}")?;
+    if !c.is_at_end() || last < first {
         return None;
     }
     let (kind, rejected, checksum) = (BookKind::Delta, bids_rejected + asks_rejected, None);
-    Some(Item::Book { route: id, kind, first, last, prev, venue_time, bids, asks, rejected, checksum })
+    out.items.push(Item::Book { route: id, kind, first, last, prev, venue_time, bids, asks, rejected, checksum });
+    Some(())
 }
 
 #[inline(always)]
-fn usual_trade(c: &mut Cursor<'_>, id: RouteId, route: &Route, out: &mut Decoded) -> Option<Item> {
+fn usual_trade(mut c: Cursor<'_>, id: RouteId, route: &Route, out: &mut Decoded) -> Option<()> {
     const BETWEEN: Between = Between::new(b"\",\"q\":\"");
-    if !c.eat_text(b"{\"e\":\"trade\",\"E\":") {
-        return None;
-    }
+    usual(&mut c, b",\"data\":{\"e\":\"trade\",\"E\":")?;
     c.plain_digits()?;
-    if !c.eat_text(b",\"s\":") {
+    usual(&mut c, b",\"s\":")?;
+    if !c.eat_plain_string() {
         return None;
     }
-    c.bytes().ok()?;
-    if !c.eat_text(b",\"t\":") {
-        return None;
-    }
-    let trade_id = Id::new(c.plain_digits()?)?;
-    if !c.eat_text(b",\"p\":") {
-        return None;
-    }
-    let [price, amount] = c.plain_pair(BETWEEN, [route.price_scale, route.amount_scale])?;
+    usual(&mut c, b",\"t\":")?;
+    let trade_id = c.plain_id()?;
+    usual(&mut c, b",\"p\":\"")?;
+    let [price, amount] = c.plain_quoted_pair(BETWEEN, [route.price_scale, route.amount_scale])?;
     // Until 2023, and on Binance.US still: the ids of both orders.
     if c.eat_text(b",\"b\":") {
         c.plain_digits()?;
-        if !c.eat_text(b",\"a\":") {
-            return None;
-        }
+        usual(&mut c, b",\"a\":")?;
         c.plain_digits()?;
     }
-    if !c.eat_text(b",\"T\":") {
+    usual(&mut c, b",\"T\":")?;
+    let venue_time = Some(Wall::from_ms(c.plain_u64()?.cast_signed()));
+    let side = if c.eat_text(b",\"m\":true,\"M\":true}}") {
+        Some(TakerSide::Sell)
+    } else {
+        usual(&mut c, b",\"m\":false,\"M\":true}}")?;
+        Some(TakerSide::Buy)
+    };
+    if !c.is_at_end() {
         return None;
     }
-    let venue_time = Some(Wall::from_ms(c.plain_u64()?.cast_signed()));
-    let side = if c.eat_text(b",\"m\":true,\"M\":true}") {
-        Some(TakerSide::Sell)
-    } else if c.eat_text(b",\"m\":false,\"M\":true}") {
-        Some(TakerSide::Buy)
-    } else {
-        return None;
-    };
     let (price, amount) = (Fixed::new(price, route.price_scale), Fixed::new(amount, route.amount_scale));
     let trades = out.add_trade(Trade { id: trade_id, venue_time, price, amount, side });
-    Some(Item::Trades { route: id, trades })
+    out.items.push(Item::Trades { route: id, trades });
+    Some(())
 }
 
 #[inline(always)]
-fn usual_book_ticker(c: &mut Cursor<'_>, id: RouteId, route: &Route, out: &mut Decoded) -> Option<Item> {
+fn usual_book_ticker(mut c: Cursor<'_>, id: RouteId, route: &Route, out: &mut Decoded) -> Option<()> {
     const BID: Between = Between::new(b"\",\"B\":\"");
     const ASK: Between = Between::new(b"\",\"A\":\"");
     let scales = [route.price_scale, route.amount_scale];
-    if !c.eat_text(b"{\"u\":") {
-        return None;
-    }
+    usual(&mut c, b",\"data\":{\"u\":")?;
     let nonce = Some(c.plain_u64()?);
-    if !c.eat_text(b",\"s\":") {
+    usual(&mut c, b",\"s\":")?;
+    if !c.eat_plain_string() {
         return None;
     }
-    c.bytes().ok()?;
-    if !c.eat_text(b",\"b\":") {
-        return None;
-    }
-    let [bid, bid_volume] = c.plain_pair(BID, scales)?;
-    if !c.eat_text(b",\"a\":") {
-        return None;
-    }
-    let [ask, ask_volume] = c.plain_pair(ASK, scales)?;
-    if !c.eat_text(b"}") {
+    usual(&mut c, b",\"b\":\"")?;
+    let [bid, bid_volume] = c.plain_quoted_pair(BID, scales)?;
+    usual(&mut c, b",\"a\":\"")?;
+    let [ask, ask_volume] = c.plain_quoted_pair(ASK, scales)?;
+    usual(&mut c, b"}}")?;
+    if !c.is_at_end() {
         return None;
     }
     let price = |mantissa| Some(Fixed::new(mantissa, route.price_scale));
@@ -160,7 +147,8 @@ fn usual_book_ticker(c: &mut Cursor<'_>, id: RouteId, route: &Route, out: &mut D
         ask: price(ask),
         ask_volume: amount(ask_volume),
     });
-    Some(Item::BidAsk { route: id, row, symbol: None })
+    out.items.push(Item::BidAsk { route: id, row, symbol: None });
+    Some(())
 }
 
 /// `{"e":"depthUpdate","E":1633998512068,"s":"NKNUSDT","U":499869750,"u":499869752,

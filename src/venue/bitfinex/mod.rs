@@ -7,7 +7,19 @@
 //! that belongs to. Frames above the decoders are from captures of April 2021 unless it says something else.
 
 mod channels;
+mod fetch;
+#[cfg(test)]
+mod fetch_tests;
+#[cfg(test)]
+mod order_tests;
+mod orders;
+mod private;
+#[cfg(test)]
+mod private_tests;
 mod rest;
+mod rows;
+#[cfg(test)]
+mod session_tests;
 #[cfg(test)]
 mod tests;
 
@@ -32,7 +44,8 @@ pub static BITFINEX: Profile = Profile {
     name: "Bitfinex",
     ws_url: "wss://api-pub.bitfinex.com",
     ws_path: "/ws/2",
-    rest_url: "https://api-pub.bitfinex.com",
+    // That of the account answers public questions, too.
+    rest_url: "https://api.bitfinex.com",
     closed: None,
     // A heartbeat comes on each channel every 15 s.
     ping: PingRule { venue_every_s: 15, venue_timeout_s: 60, ask_after_s: 20, dead_after_s: 5 },
@@ -44,7 +57,8 @@ pub static BITFINEX: Profile = Profile {
     // The documentation says so; the venue takes 36.
     streams_per_link_max: 25,
     topics_per_message_max: 1,
-    rest: RestLimit { weight: 10, window_ms: 60_000 },
+    // Each endpoint has its own limit, from 10 to 90 in a minute; weights are such that none is passed.
+    rest: RestLimit { weight: 60, window_ms: 60_000 },
     weight_header: "",
     top_depths: &[25, 100],
     snapshot_depths: &[(DEPTH, 1)],
@@ -58,9 +72,12 @@ pub static BITFINEX: Profile = Profile {
     book_window: 0,
     market_lists: 1,
     ping_text: Some(r#"{"event":"ping","cid":1}"#),
-    trading: None,
+    trading: Some(&private::TRADING),
     open: || Box::new(Bitfinex::default()),
 };
+
+/// The weight of a question that may be asked ten times a minute.
+const RARE: u32 = 6;
 
 /// Levels of a side in [`Channel::Book`].
 const DEPTH: u16 = 250;
@@ -229,7 +246,7 @@ impl Venue for Bitfinex {
             Ask::Status => "/v2/platform/status",
             Ask::Snapshot { .. } => return Err(snapshots_on_stream().at(BITFINEX.id)),
         };
-        Ok(Request { method: Method::Get, target: target.to_owned(), weight: 1 })
+        Ok(Request { method: Method::Get, target: target.to_owned(), weight: RARE })
     }
 
     fn on_reply(

@@ -28,7 +28,7 @@ fn market(row: Node<'_>) -> Option<Market> {
     let limit = |index: usize| row.at(1)?.at(index)?.fixed().ok().filter(|number: &Fixed| !number.is_zero());
     let (base, quote) = codes(name)?;
     let is_swap = name.contains("F0");
-    let (base, quote) = (code(base), code(quote));
+    let (base, quote) = (code_of(base), code_of(quote));
     let symbol = if is_swap { format!("{base}/{quote}:{quote}") } else { format!("{base}/{quote}") };
     Some(Market {
         id: MarketId { venue: VenueId(0), index: 0 },
@@ -64,9 +64,14 @@ fn codes(pair: &str) -> Option<(&str, &str)> {
 }
 
 /// The unified code of a currency.
-fn code(name: &str) -> &str {
+pub(super) fn code_of(name: &str) -> &str {
     let plain = name.strip_suffix("F0").unwrap_or(name);
     CODES.iter().find(|row| row.0 == plain).map_or(plain, |row| row.1)
+}
+
+/// The venue's name of a currency.
+pub(super) fn asset_of(code: &str) -> &str {
+    CODES.iter().find(|row| row.1 == code).map_or(code, |row| row.0)
 }
 
 const CODES: [(&str, &str); 35] = [
@@ -133,32 +138,61 @@ pub(super) fn refusal(reply: &Reply<'_>) -> Error {
     };
     match (reply.status, read()) {
         (429, _) => Error::new(ErrorKind::RateLimitExceeded, "HTTP status 429"),
-        (_, Ok((code, text))) => Error::new(kind_of(code, text), cut(text)).with_code(code),
-        (status, Err(_)) => Error::new(ErrorKind::of_http_status(status), format!("HTTP status {status}")),
+        (_, Ok((code, text))) => refused(kind_or(code, text, ErrorKind::PermissionDenied), Some(code), text),
+        (status, Err(_)) => {
+            let text = std::str::from_utf8(reply.body).unwrap_or("");
+            let kind = kind_of_text(text).unwrap_or_else(|| ErrorKind::of_http_status(status));
+            Error::new(kind, format!("HTTP status {status}"))
+        }
     }
 }
 
-/// The venue's codes in unified words; some codes mean several things, which only the text tells.
-pub(super) fn kind_of(code: u64, text: &str) -> ErrorKind {
-    use ErrorKind::*;
-    let by_text = [
-        ("available balance is only", InsufficientFunds),
-        ("not enough exchange balance", InsufficientFunds),
-        ("Order not found", OrderNotFound),
-        ("symbol: invalid", BadSymbol),
-        ("permission invalid", PermissionDenied),
-        ("temporarily_unavailable", ExchangeNotAvailable),
-    ];
-    if let Some((_, kind)) = by_text.iter().find(|(part, _)| text.contains(part)) {
-        return *kind;
-    }
+/// A refusal in the venue's words.
+pub(super) fn refused(kind: ErrorKind, code: Option<u64>, text: &str) -> Error {
+    let text = if text.is_empty() { "refused without a reason".to_owned() } else { cut(text) };
+    let error = Error::new(kind, text);
     match code {
-        10001 | 10300 => BadSymbol,
+        Some(code) => error.with_code(code),
+        None => error,
+    }
+}
+
+/// The venue's codes in unified words, as public streams use them.
+pub(super) fn kind_of(code: u64, text: &str) -> ErrorKind {
+    kind_or(code, text, ErrorKind::BadSymbol)
+}
+
+/// The venue's codes in unified words. Some codes mean several things, which only the text tells; 10001 means anything,
+/// `generic` where the text says nothing that is known.
+pub(super) fn kind_or(code: u64, text: &str, generic: ErrorKind) -> ErrorKind {
+    use ErrorKind::*;
+    kind_of_text(text).unwrap_or(match code {
+        10001 => generic,
+        10300 => BadSymbol,
         10000 | 10011 | 10012 | 10020 | 10301 | 10302 | 10400 | 10401 => BadRequest,
-        10100 => AuthenticationError,
+        10100..=10113 => AuthenticationError,
         10114 => InvalidNonce,
         10305 | 11010 => RateLimitExceeded,
         20060 => OnMaintenance,
         _ => ExchangeError,
-    }
+    })
+}
+
+fn kind_of_text(text: &str) -> Option<ErrorKind> {
+    use ErrorKind::*;
+    let by_text = [
+        ("available balance is only", InsufficientFunds),
+        ("not enough exchange balance", InsufficientFunds),
+        ("not enough tradable balance", InsufficientFunds),
+        ("Order not found", OrderNotFound),
+        ("symbol: invalid", BadSymbol),
+        ("permission invalid", PermissionDenied),
+        ("nonce: small", InvalidNonce),
+        ("temporarily_unavailable", ExchangeNotAvailable),
+        ("ratelimit", RateLimitExceeded),
+        ("ERR_RATE_LIMIT", RateLimitExceeded),
+        ("Invalid order", InvalidOrder),
+        ("Invalid price", InvalidOrder),
+    ];
+    by_text.iter().find(|(part, _)| text.contains(part)).map(|row| row.1)
 }

@@ -3,10 +3,11 @@
 //! Nothing is allocated but for refusals.
 
 use super::names::push_v2_symbol;
-use crate::decimal::{self, Fixed};
+use crate::decimal::Fixed;
 use crate::error::{Error, ErrorKind};
 use crate::model::{Id, Order, OrderKind, TakerSide, TimeInForce};
 use crate::venue::trading::{Context, unsupported};
+use crate::venue::written::{flag, key, number, text};
 
 /// The beginning of any request, up to its first parameter.
 pub(super) fn begin(method: &str, out: &mut Vec<u8>) {
@@ -145,34 +146,4 @@ fn client_order_id(id: &Id) -> Result<&str, Error> {
 
 fn required(number: Option<Fixed>, message: &str) -> Result<Fixed, Error> {
     number.ok_or_else(|| Error::new(ErrorKind::ArgumentsRequired, format!("an order of this kind {message}")))
-}
-
-// --- JSON --------------------------------------------------------------------------------------------------------------
-
-/// The name of a member, after a comma if it is not the first one.
-fn key(name: &str, out: &mut Vec<u8>) {
-    if out.last() != Some(&b'{') {
-        out.push(b',');
-    }
-    out.push(b'"');
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
-}
-
-/// A text in which nothing has to be escaped.
-fn text(name: &str, value: &str, out: &mut Vec<u8>) {
-    key(name, out);
-    out.push(b'"');
-    out.extend_from_slice(value.as_bytes());
-    out.push(b'"');
-}
-
-fn number(name: &str, value: Fixed, out: &mut Vec<u8>) {
-    key(name, out);
-    decimal::push_text(value.mantissa(), value.scale(), out);
-}
-
-fn flag(name: &str, out: &mut Vec<u8>) {
-    key(name, out);
-    out.extend_from_slice(b"true");
 }

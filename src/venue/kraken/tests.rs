@@ -182,7 +182,7 @@ fn candles_of_both_versions() {
 
 #[test]
 fn answers_and_notices() {
-    let item = |frame: &str| decode("book:BTC/USD", frame).unwrap().items.remove(0);
+    let item = |frame: &str| decode("book:BTC/USD", frame).unwrap().items[0].clone();
     let ack = r#"{"method":"subscribe","result":{"channel":"book","depth":10,"snapshot":true,"symbol":"BTC/USD"},"success":true,"time_in":"2023-10-06T17:35:55.219022Z","time_out":"2023-10-06T17:35:55.219067Z","req_id":7}"#;
     assert!(matches!(item(ack), Item::Ack { id: 7 }));
     let refused = r#"{"error":"Currency pair not supported FOO/BAR","method":"subscribe","success":false,"symbol":"FOO/BAR","req_id":8}"#;

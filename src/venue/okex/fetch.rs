@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind};
 use crate::json::Node;
 use crate::market::{Market, MarketKind};
 use crate::model::{Candle, Code, MarketId, Ticker, Timeframe, Trade, TransactionKind, Wall};
-use crate::venue::shared::{no_candles, unreadable};
+use crate::venue::shared::{civil, no_candles, unreadable};
 use crate::venue::sign::percent_encode;
 use crate::venue::trading::{
     self, Context, Fetch, Fetched, FetchedBook, Members, OrderRow, SignedRequest, needs_credentials, unsupported,
@@ -392,15 +392,7 @@ impl Target {
 /// `2024-01-02T03:04:05.678Z`
 fn iso(time: Wall) -> String {
     let (days, ms) = (time.ms().div_euclid(DAY_MS), time.ms().rem_euclid(DAY_MS));
-    // Days of a year that begins in March, in eras of 400 years: the leap day is the last of all.
-    let days = days + 719_468;
-    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let (day, month) =
-        (day_of_year - (153 * shifted + 2) / 5 + 1, if shifted < 10 { shifted + 3 } else { shifted - 9 });
-    let year = era * 400 + year_of_era + i64::from(month <= 2);
+    let (year, month, day) = civil(days);
     let (hours, minutes, seconds, ms) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60, ms % 1_000);
     format!("{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.{ms:03}Z")
 }

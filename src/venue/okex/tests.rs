@@ -143,7 +143,7 @@ fn volumes_of_tickers_and_candles_depend_on_the_kind() {
 
 #[test]
 fn answers_and_notices() {
-    let item = |frame: &str| decode("books:BTC-USDT", frame).unwrap().items.remove(0);
+    let item = |frame: &str| decode("books:BTC-USDT", frame).unwrap().items[0].clone();
     let ack = r#"{"event":"subscribe","arg":{"channel":"books","instId":"BTC-USDT"},"connId":"a4d3ae55"}"#;
     assert!(matches!(item(ack), Item::Settled { act: Act::Subscribe, topic } if &*topic == "books:BTC-USDT"));
     let ack = ack.replace("subscribe", "unsubscribe");
