@@ -56,9 +56,9 @@ impl Loopback {
         let server = Server::start(ServerConfig { tls, ..ServerConfig::new(sim) }).unwrap();
         config.roots.extra.extend(server.ca_pem().map(|pem| pem.as_bytes().to_vec()));
         let mut engine = Engine::new(config).unwrap();
-        let venue = engine
-            .add_venue_with(id, VenueConfig { credentials, ..VenueConfig::at(server.ws_url(), server.rest_url()) })
-            .unwrap();
+        let mut at = VenueConfig::at(server.ws_url(), server.rest_url());
+        at.credentials = credentials;
+        let venue = engine.add_venue_with(id, at).unwrap();
         Loopback { server, engine, venue }
     }
 

@@ -163,7 +163,8 @@ impl World {
     /// A world with the keys of an account.
     pub fn new_as(sim: &sim::Config, config: Config, seed: u64, credentials: Option<Credentials>) -> World {
         let mut core = Core::new(config);
-        let at = VenueConfig { credentials, ..VenueConfig::at("ws://venue.test", "http://venue.test") };
+        let mut at = VenueConfig::at("ws://venue.test", "http://venue.test");
+        at.credentials = credentials;
         let venue = core.add_venue(sim.venue.name(), at).unwrap();
         World {
             core,
