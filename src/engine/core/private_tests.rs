@@ -204,6 +204,20 @@ fn listed(rows: &[String]) -> String {
 }
 
 #[test]
+fn a_session_that_waits_for_the_list_of_markets_sleeps_meanwhile() {
+    let mut core = Core::new(Config { seed: 1, ..Config::default() });
+    let credentials = Credentials::new("my-key", "my-secret").with_passphrase("my-phrase");
+    core.add_venue("okex", VenueConfig { credentials: Some(credentials), ..VenueConfig::default() }).unwrap();
+    let now = Stamp { mono: Mono(1_000_000_000), wall: Wall::from_ms(1_700_000_000_000) };
+    let channel = Channel::Private(PrivateChannel::Orders);
+    core.watch(VENUE, None, channel, None, now.mono).unwrap();
+    let mut told = Told::default();
+    core.on_tick(now, &mut told);
+    core.on_tick(now, &mut told);
+    assert!(core.next_deadline() > now.mono, "the answer is awaited, nothing is due");
+}
+
+#[test]
 fn a_session_logs_in_subscribes_and_reconciles_before_it_is_live() {
     let mut hand = Hand::new();
     let feed = hand.watch(PrivateChannel::Balance);

@@ -302,6 +302,8 @@ impl Core {
     }
 
     pub(super) fn on_markets(&mut self, venue_id: VenueId, list: Vec<Market>, now: Mono) {
+        // The session may have waited for them.
+        self.wake(now);
         let venue = &mut self.venues[usize::from(venue_id.0)];
         venue.markets.merge(venue_id, list);
         venue.list = MarketList::Loaded;

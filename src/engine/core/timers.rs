@@ -95,7 +95,9 @@ impl Core {
         }
         for venue in &self.venues {
             next = next.min(venue.status_at).min(venue.rest.pump_at);
-            if let Some(session) = &venue.session {
+            // A session waits for the list of markets; only the first tick asks for that.
+            let has_list = !venue.markets.is_empty() || matches!(venue.list, MarketList::None);
+            if let Some(session) = venue.session.as_ref().filter(|_| has_list) {
                 next = next.min(session.deadline());
             }
             if let MarketList::Later { at, .. } = venue.list {
