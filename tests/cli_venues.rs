@@ -1,4 +1,5 @@
 //! `wirebook venues`, `order` and `account` as a user meets them, and the table in the README.
+#![allow(clippy::expect_used)] // Helpers of tests, which clippy does not take for tests.
 #![cfg(feature = "cli")]
 
 use std::process::{Command, Output};

@@ -169,6 +169,17 @@ impl Orders {
             changed |= set_some(&mut order.cost, row.cost);
             changed |= set_some(&mut order.average, row.average);
         }
+        // One of them gives the other, where the venue tells only that.
+        let filled = Decimal::from(order.filled);
+        match (row.cost, row.average) {
+            (None, Some(average)) if !knows_less => {
+                order.cost = average.checked_mul(filled).map(|cost| cost.normalize())
+            }
+            (Some(cost), None) if !knows_less => {
+                order.average = cost.checked_div(filled).map(|average| average.normalize());
+            }
+            _ => {}
+        }
         changed |= set_some(&mut order.created, row.created);
         changed |= set_some(&mut order.updated, row.updated);
         changed |= set_some(&mut order.last_trade, row.last_trade);

@@ -118,7 +118,7 @@ fn each_question_has_its_target() {
     }
 }
 
-fn orders(bench: &mut Bench, body: &str) -> Vec<crate::venue::OrderRow> {
+fn orders(bench: &mut Bench, body: &str) -> Vec<OrderRow> {
     match bench.reply(&Fetch::OpenOrders { market: None }, 200, body).unwrap() {
         Fetched::Orders(rows) => rows,
         other => panic!("{other:?}"),
