@@ -3,7 +3,7 @@
 use super::private_tests::{Bench, NOW, fixed, id, money, rest_order, usd};
 use super::*;
 use crate::model::*;
-use crate::venue::trading::{Context, Fetch, Fetched, FetchedBook};
+use crate::venue::trading::{Context, Fetch, Fetched, FetchedBook, OrderRow};
 
 fn raw(method: Method, path: &str, query: &[(&str, &str)], body: &str, private: bool) -> Fetch {
     let query = query.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
@@ -118,7 +118,7 @@ fn each_question_has_its_target() {
     }
 }
 
-fn orders(bench: &mut Bench, body: &str) -> Vec<crate::venue::OrderRow> {
+fn orders(bench: &mut Bench, body: &str) -> Vec<OrderRow> {
     match bench.reply(&Fetch::OpenOrders { market: None }, 200, body).unwrap() {
         Fetched::Orders(rows) => rows,
         other => panic!("{other:?}"),
