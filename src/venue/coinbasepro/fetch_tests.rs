@@ -3,7 +3,7 @@
 use super::private_tests::{Bench, NOW, fixed, id, money, rest_order, usd};
 use super::*;
 use crate::model::*;
-use crate::venue::trading::{Context, Fetch, Fetched, FetchedBook};
+use crate::venue::trading::{Context, Fetch, Fetched, FetchedBook, OrderRow};
 
 fn raw(method: Method, path: &str, query: &[(&str, &str)], body: &str, private: bool) -> Fetch {
     let query = query.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();

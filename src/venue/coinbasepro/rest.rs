@@ -1,7 +1,7 @@
 //! Markets and refusals, as REST spells them.
 
 use crate::error::{Error, ErrorKind};
-use crate::json::{Cursor, Doc, Node};
+use crate::json::{Cursor, Doc, Kind, Node};
 use crate::market::{Limits, Market, MarketKind};
 use crate::model::{Code, MarketId, VenueId};
 use crate::venue::shared::{cut, limit, readable};
@@ -11,6 +11,9 @@ use crate::venue::{Reply, trading};
 /// "quote_increment":"0.01","base_increment":"0.00000001","min_market_funds":"5","status":"online"}]`; without the
 /// sizes since 2022.
 pub(super) fn markets(doc: &Doc<'_>) -> Result<Vec<Market>, Error> {
+    if doc.root().kind() != Kind::Array {
+        return Err(Error::new(ErrorKind::BadResponse, "the list of products is no array"));
+    }
     readable(doc.root().iter().map(market), "products")
 }
 
