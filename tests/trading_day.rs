@@ -13,7 +13,7 @@ use wirebook::credentials::Credentials;
 use wirebook::engine::{Backoff, Config};
 use wirebook::model::{NewOrder, OrderId, OrderStatus, TakerSide, TimeInForce};
 use wirebook::sim::account::AccountConfig;
-use wirebook::sim::faults::{Amount, Fault, Script, What, When};
+use wirebook::sim::faults::{Amount, Fault, Script, Target, What, When, Who};
 use wirebook::sim::market::Side;
 use wirebook::sim::{self, VenueKind};
 use world::{SECOND, World, fixed};
@@ -126,6 +126,17 @@ fn days_of_random_orders_and_faults_end_with_the_account_of_the_venue() {
 fn day(seed: u64) -> Result<(), String> {
     let mut rng = fastrand::Rng::with_seed(seed ^ 0xacc0);
     let mut script = Script::random(seed, DAY_NS, &["BTCUSDT", "ETHUSDT", "BNBUSDT"]);
+    // What a connection loses while it lives cannot be noticed, and real ones do not do that: they are cut after it.
+    for at in 0..script.faults.len() {
+        if let Fault { when: When::At(at_ns), what: What::Silence { target: Target::Connection(who), for_ns } } =
+            script.faults[at].clone()
+        {
+            // The silence lasts until everything that was withheld is lost.
+            let silence = What::Silence { target: Target::Connection(who), for_ns: DAY_NS };
+            script.faults[at].what = silence;
+            script.faults.push(Fault { when: When::At(at_ns + for_ns), what: What::Cut { who: Who::All } });
+        }
+    }
     // Answers to orders are lost, too.
     for _ in 0..rng.usize(..4) {
         let when = When::At(rng.u64(5..35) * SECOND);
@@ -135,7 +146,7 @@ fn day(seed: u64) -> Result<(), String> {
         script.faults.push(Fault { when, what: What::Http { status, path: Some(path), amount } });
     }
     let mut world = world(seed, script);
-    let mut placed: Vec<OrderId> = Vec::new();
+    let mut placed = Vec::new();
     let mut at_ns = 3 * SECOND;
     while at_ns < DAY_NS * 5 / 6 {
         world.run_until(at_ns);
@@ -148,14 +159,30 @@ fn day(seed: u64) -> Result<(), String> {
     if account.duplicates() > 0 {
         return Err(format!("{} orders were sent twice", account.duplicates()));
     }
-    match placed.len() {
-        0 => Err("nothing was sent".to_owned()),
-        _ => Ok(()),
+    // Each came once, and once more for each time that it was replaced.
+    for placed in &placed {
+        let name = world
+            .core
+            .orders(world.venue)
+            .find(|order| order.handle == placed.order)
+            .map(|order| order.client_order_id);
+        let Some(name) = name.map(|name| name.to_string()) else { continue };
+        let count = account.orders().filter(|order| order.client_id == name).count();
+        if count > 1 + placed.edits {
+            return Err(format!("{name} is there {count} times after {} changes", placed.edits));
+        }
     }
+    if placed.is_empty() { Err("nothing was sent".to_owned()) } else { Ok(()) }
+}
+
+/// An order that was sent, and how often it was changed.
+struct Placed {
+    order: OrderId,
+    edits: usize,
 }
 
 /// Something that a trader does.
-fn act(world: &mut World, rng: &mut fastrand::Rng, placed: &mut Vec<OrderId>) {
+fn act(world: &mut World, rng: &mut fastrand::Rng, placed: &mut Vec<Placed>) {
     if world.core.markets(world.venue).resolve("BTC/USDT").is_err() {
         return;
     }
@@ -163,11 +190,14 @@ fn act(world: &mut World, rng: &mut fastrand::Rng, placed: &mut Vec<OrderId>) {
     let side = if rng.bool() { TakerSide::Buy } else { TakerSide::Sell };
     let amount = format!("0.{:05}", rng.u32(100..60_000));
     let order = limit(world, side, &amount, rng.i64(-800..800));
-    let known = if placed.is_empty() { None } else { Some(placed[rng.usize(..placed.len())]) };
+    let known = if placed.is_empty() { None } else { Some(rng.usize(..placed.len())) };
     match (rng.u32(..12), known) {
-        (0 | 1, Some(known)) => _ = world.core.cancel_order(known, stamp),
-        (2, Some(known)) => _ = world.core.edit_order(known, order.price, None, stamp),
-        (3, Some(known)) => _ = world.core.edit_order(known, None, order.amount, stamp),
+        (0 | 1, Some(known)) => _ = world.core.cancel_order(placed[known].order, stamp),
+        (kind @ (2 | 3), Some(known)) => {
+            let (price, amount) = if kind == 2 { (order.price, None) } else { (None, order.amount) };
+            let sent = world.core.edit_order(placed[known].order, price, amount, stamp).is_ok();
+            placed[known].edits += usize::from(sent);
+        }
         (4, _) if rng.u32(..3) == 0 => _ = world.core.cancel_all_orders(world.venue, Some(order.market), stamp),
         (kind, _) => {
             let order = match kind {
@@ -178,7 +208,7 @@ fn act(world: &mut World, rng: &mut fastrand::Rng, placed: &mut Vec<OrderId>) {
                 9 => NewOrder::market_with_cost(order.market, side, fixed("250")),
                 _ => order,
             };
-            placed.extend(world.core.create_order(&order, stamp));
+            placed.extend(world.core.create_order(&order, stamp).map(|order| Placed { order, edits: 0 }));
         }
     }
 }

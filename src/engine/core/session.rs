@@ -47,6 +47,8 @@ pub(super) struct Session {
     reconciling: u32,
     /// It has been live before: what came meanwhile was missed.
     was_live: bool,
+    /// When that was first, by the venue's clock: trades before it are not looked for.
+    live_since: Option<Wall>,
     /// Trades from here on were missed, if they are not told.
     missed_since: Option<Wall>,
     polls: Vec<Poll>,
@@ -166,6 +168,7 @@ impl Session {
             feeds: [None; PrivateChannel::ALL.len()],
             reconciling: 0,
             was_live: false,
+            live_since: None,
             missed_since: None,
             polls: Vec::new(),
             later: Vec::new(),
@@ -401,7 +404,7 @@ impl Core {
     pub(super) fn on_session_down(&mut self, venue_id: VenueId, cause: Cause, error: Option<&Error>, now: Stamp) {
         let Some(session) = self.session_mut(venue_id) else { return };
         if session.phase == Phase::Live {
-            session.missed_since = session.account.traded_until.or(session.wall_at(now.mono));
+            session.missed_since = session.account.traded_until.or(session.live_since);
         }
         session.phase = Phase::Connecting;
         session.phase_until = Mono::NEVER;
@@ -600,9 +603,9 @@ impl Core {
         }
         session.phase = Phase::Live;
         session.was_live = true;
+        session.live_since = session.live_since.or(Some(Wall(now.wall.0.saturating_add(session.offset_ns))));
         session.missed_since = None;
         session.failures = 0;
-        let _ = now;
         self.set_private_state(venue_id, None, FeedState::Live, Cause::Confirmed, None);
     }
 
@@ -663,7 +666,7 @@ impl Core {
     fn begin_again(&mut self, venue_id: VenueId, now: Stamp) {
         let Some(session) = self.session_mut(venue_id) else { return };
         if session.phase == Phase::Live {
-            session.missed_since = session.account.traded_until.or(session.wall_at(now.mono));
+            session.missed_since = session.account.traded_until.or(session.live_since);
             self.set_private_state(venue_id, None, FeedState::Subscribing, Cause::Malformed, None);
             self.reconcile(venue_id, now);
         }

@@ -142,7 +142,7 @@ pub struct NewOrder {
     pub post_only: bool,
     /// Wait for this.
     pub stop: Option<Stop>,
-    /// The client's name for it, unique among all orders that are remembered; empty without one.
+    /// The client's name for it, unique among the orders that go on; empty without one.
     pub client_id: String,
 }
 
@@ -360,7 +360,7 @@ pub enum Refusal {
     Combination,
     /// The balance does not cover it.
     Funds,
-    /// An order of this name was there before.
+    /// An order of this name goes on already.
     Duplicate,
     /// A post-only order would match at once.
     WouldMatch,
@@ -460,7 +460,7 @@ impl Account {
         self.orders.get(self.position(id)?)
     }
 
-    /// An order by the client's name.
+    /// The last order that had the client's name.
     pub fn order_named(&self, client_id: &str) -> Option<&Order> {
         self.order(*self.by_client_id.get(client_id)?)
     }
@@ -480,7 +480,7 @@ impl Account {
         self.asked
     }
 
-    /// How many of them had the name of another one.
+    /// How many of them had the name of one that goes on.
     pub fn duplicates(&self) -> u64 {
         self.duplicates
     }
@@ -581,7 +581,7 @@ impl Account {
         if let Some(name) = amend.client_id
             && name != before.client_id
         {
-            if self.by_client_id.contains_key(&name) {
+            if self.is_taken(&name) {
                 return Err(Refusal::Duplicate);
             }
             after.client_id = name;
@@ -599,7 +599,7 @@ impl Account {
             self.next_priority += 1;
         }
         if after.client_id != before.client_id {
-            // The old name stays taken and finds the order too.
+            // The old name finds the order too, and stays taken as long as it.
             self.by_client_id.insert(after.client_id.clone(), id);
         }
         after.updated_ns = now_ns;
@@ -708,6 +708,11 @@ impl Account {
         if self.orders[at].status.is_open() { Ok(at) } else { Err(Refusal::Ended) }
     }
 
+    /// An order of this name goes on.
+    fn is_taken(&self, name: &str) -> bool {
+        !name.is_empty() && self.order_named(name).is_some_and(|order| order.status.is_open())
+    }
+
     fn check(&self, market: &Market, new: &NewOrder) -> Result<(), Refusal> {
         if new.symbol >= market.len() {
             return Err(Refusal::Symbol);
@@ -741,7 +746,7 @@ impl Account {
         if worth < self.config.min_cost {
             return Err(Refusal::Cost);
         }
-        if !new.client_id.is_empty() && self.by_client_id.contains_key(&new.client_id) {
+        if self.is_taken(&new.client_id) {
             return Err(Refusal::Duplicate);
         }
         let last = Decimal::new(market.last_trade(new.symbol).price, u32::from(symbol.price_scale));

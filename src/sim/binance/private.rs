@@ -1,8 +1,7 @@
 //! The account of the loopback binance.com: signed requests by REST, and what they have in common with the WS-API.
 //!
-//! # Other than on the real venue
-//! - A client order id stays taken as long as its order is remembered; on the real venue it is free when the order ended.
-//! - An answer with status 504 that a script asks for comes after the order was carried out, any other one instead of it.
+//! # Scripted answers
+//! A status 504 that a script asks for comes after the order was carried out, any other one instead of it.
 
 use std::fmt::Write as _;
 
