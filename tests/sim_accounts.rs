@@ -26,7 +26,6 @@ use wirebook::sim::market::Side;
 struct Day {
     run: Loopback,
     market: MarketId,
-    orders: FeedId,
     /// Ids of own trades as they were told.
     trades: Rc<RefCell<Vec<String>>>,
 }
@@ -41,7 +40,7 @@ impl Day {
         config.core.order_timeout_ms = 1_000;
         let mut run = Loopback::start_as(sim, true, config, Some(keys));
         run.engine.load_markets(run.venue).unwrap();
-        let orders = run.engine.watch_orders(run.venue).unwrap();
+        run.engine.watch_orders(run.venue).unwrap();
         run.engine.watch_balance(run.venue).unwrap();
         let told = run.engine.watch_my_trades(run.venue).unwrap();
         let trades = Rc::new(RefCell::new(Vec::new()));
@@ -55,7 +54,7 @@ impl Day {
         let venue = run.venue;
         assert!(run.run_until(20, |engine, _| engine.is_account_live(venue)), "{:?}", run.engine);
         let market = run.engine.markets(venue).resolve("BTC/USDT").unwrap().id;
-        Day { run, market, orders, trades }
+        Day { run, market, trades }
     }
 
     /// Best price of a side in cents.
@@ -233,7 +232,7 @@ fn a_wrong_key_or_secret_fails_for_good() {
         let keys = Credentials::new(key, secret);
         let mut run = Loopback::start_as(sim(1, ""), false, engine_config(), Some(keys));
         run.engine.load_markets(run.venue).unwrap();
-        let orders = run.engine.watch_orders(run.venue).unwrap();
+        run.engine.watch_orders(run.venue).unwrap();
         let failed = run.run_until(20, |engine, _| engine.state(orders).unwrap().0 == FeedState::Failed);
         assert!(failed, "{:?}", run.engine);
         let error = run.engine.fetch_balance(run.venue).unwrap_err();
