@@ -16,9 +16,7 @@ use accounts::{agree, fixed};
 use loopback::{Loopback, engine_config, sim};
 use wirebook::ErrorKind;
 use wirebook::credentials::Credentials;
-use wirebook::model::{
-    Event, FeedId, FeedState, MarketId, NewOrder, OrderId, OrderStatus, TakerSide, TimeInForce, Update,
-};
+use wirebook::model::{Event, FeedState, MarketId, NewOrder, OrderId, OrderStatus, TakerSide, TimeInForce, Update};
 use wirebook::sim::account::AccountConfig;
 use wirebook::sim::market::Side;
 
@@ -232,7 +230,7 @@ fn a_wrong_key_or_secret_fails_for_good() {
         let keys = Credentials::new(key, secret);
         let mut run = Loopback::start_as(sim(1, ""), false, engine_config(), Some(keys));
         run.engine.load_markets(run.venue).unwrap();
-        run.engine.watch_orders(run.venue).unwrap();
+        let orders = run.engine.watch_orders(run.venue).unwrap();
         let failed = run.run_until(20, |engine, _| engine.state(orders).unwrap().0 == FeedState::Failed);
         assert!(failed, "{:?}", run.engine);
         let error = run.engine.fetch_balance(run.venue).unwrap_err();
