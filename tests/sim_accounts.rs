@@ -16,9 +16,7 @@ use accounts::{agree, fixed};
 use loopback::{Loopback, engine_config, sim};
 use wirebook::ErrorKind;
 use wirebook::credentials::Credentials;
-use wirebook::model::{
-    Event, FeedId, FeedState, MarketId, NewOrder, OrderId, OrderStatus, TakerSide, TimeInForce, Update,
-};
+use wirebook::model::{Event, FeedState, MarketId, NewOrder, OrderId, OrderStatus, TakerSide, TimeInForce, Update};
 use wirebook::sim::account::AccountConfig;
 use wirebook::sim::market::Side;
 
@@ -26,7 +24,6 @@ use wirebook::sim::market::Side;
 struct Day {
     run: Loopback,
     market: MarketId,
-    orders: FeedId,
     /// Ids of own trades as they were told.
     trades: Rc<RefCell<Vec<String>>>,
 }
@@ -41,7 +38,7 @@ impl Day {
         config.core.order_timeout_ms = 1_000;
         let mut run = Loopback::start_as(sim, true, config, Some(keys));
         run.engine.load_markets(run.venue).unwrap();
-        let orders = run.engine.watch_orders(run.venue).unwrap();
+        run.engine.watch_orders(run.venue).unwrap();
         run.engine.watch_balance(run.venue).unwrap();
         let told = run.engine.watch_my_trades(run.venue).unwrap();
         let trades = Rc::new(RefCell::new(Vec::new()));
@@ -55,7 +52,7 @@ impl Day {
         let venue = run.venue;
         assert!(run.run_until(20, |engine, _| engine.is_account_live(venue)), "{:?}", run.engine);
         let market = run.engine.markets(venue).resolve("BTC/USDT").unwrap().id;
-        Day { run, market, orders, trades }
+        Day { run, market, trades }
     }
 
     /// Best price of a side in cents.

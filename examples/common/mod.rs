@@ -41,6 +41,18 @@ impl Options {
         self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 
+    /// Key and secret of an account at the loopback venue.
+    #[cfg(feature = "sim")]
+    pub fn account(&self) -> Option<(&'static str, &'static str)> {
+        self.server.as_ref().map(|_| ("loopback-key", wirebook::sim::account::AccountConfig::SECRET))
+    }
+
+    /// There is none without a loopback venue.
+    #[cfg(not(feature = "sim"))]
+    pub fn account(&self) -> Option<(&'static str, &'static str)> {
+        None
+    }
+
     #[cfg(feature = "sim")]
     fn start_sim(&mut self) -> Result<(), Box<dyn std::error::Error>> {
         use wirebook::sim::server::{Server, ServerConfig};

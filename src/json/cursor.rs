@@ -229,6 +229,14 @@ impl<'a> Cursor<'a> {
         Some(u64::from(upper) * 100_000_000 + u64::from(lower))
     }
 
+    /// The same anywhere in the text, for some instructions more.
+    #[inline(always)]
+    pub(crate) fn plain_early_u64(&mut self) -> Option<u64> {
+        let (value, len) = decimal::integer(Lanes::of(self.near::<16>()?, 0)?)?;
+        self.position += len;
+        Some(value)
+    }
+
     /// Reads a string of at most 15 bytes without escapes, and says whether one came. Nothing is read otherwise, or if too
     /// little is behind it.
     #[inline(always)]

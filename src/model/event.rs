@@ -3,13 +3,11 @@
 use std::fmt;
 
 use crate::book::{Book, Level};
-use crate::engine::RequestId;
 use crate::error::Error;
 use crate::model::{
-    Balance, BidAsk, Candle, FeedId, LedgerEntry, MarketId, MyTrade, NewOrder, Order, Outcome, Position, Stamp, Status,
-    Ticker, Trade, Transaction, Wall,
+    Balance, BidAsk, Candle, FeedId, Fetched, LedgerEntry, MarketId, MyTrade, NewOrder, Order, OrderAct, Outcome,
+    Position, RequestId, Stamp, Status, Ticker, Trade, Transaction, Wall,
 };
-use crate::venue::{Fetched, OrderAct};
 
 /// One thing that happened, lent to the user for the length of a callback.
 #[derive(Clone, Copy, Debug)]

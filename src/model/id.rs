@@ -29,6 +29,10 @@ pub struct FeedId {
     pub(crate) generation: u32,
 }
 
+/// A question by REST, on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RequestId(pub(crate) u64);
+
 impl FeedId {
     /// No feed: of events that belong to none, such as the answer to a question by REST.
     pub const NONE: FeedId = FeedId { slot: u32::MAX, generation: u32::MAX };

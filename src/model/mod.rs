@@ -5,6 +5,7 @@
 
 mod account;
 mod event;
+mod fetched;
 mod id;
 mod ring;
 mod timeframe;
@@ -14,7 +15,8 @@ pub use account::{
     Outcome, Position, PositionSide, TimeInForce, TradingFee, Transaction, TransactionKind, TransactionStatus,
 };
 pub use event::{Cause, Event, FeedState, Notice, Update};
-pub use id::{Code, FeedId, Id, MarketId, OrderId, Text, VenueId};
+pub use fetched::{Fetched, FetchedBook, OrderAct, OrderRow};
+pub use id::{Code, FeedId, Id, MarketId, OrderId, RequestId, Text, VenueId};
 pub use ring::{Ring, Since};
 pub use timeframe::Timeframe;
 

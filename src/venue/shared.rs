@@ -160,7 +160,7 @@ impl IsoTimes {
     }
 }
 
-/// RFC 3339 in UTC, with up to nine digits of a fraction.
+/// RFC 3339 in UTC, with up to nine digits of a fraction. Some venues write `+00` for `Z`.
 #[inline]
 pub(super) fn parse_iso(text: &[u8]) -> Option<Wall> {
     let (head, rest) = text.split_first_chunk::<19>()?;
@@ -183,9 +183,10 @@ pub(super) fn parse_iso(text: &[u8]) -> Option<Wall> {
         year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + (month * 153 + 2) / 5 + day
             - 719_469;
     let seconds = days * 86_400 + two(11)? * 3_600 + two(14)? * 60 + two(17)?;
-    let digits = match rest {
-        b"Z" => &[][..],
-        [b'.', digits @ .., b'Z'] if digits.len() <= 9 => digits,
+    let utc = |end: &[u8]| rest.strip_suffix(end);
+    let digits = match utc(b"Z").or_else(|| utc(b"+00")).or_else(|| utc(b"+00:00"))? {
+        [] => &[][..],
+        [b'.', digits @ ..] if digits.len() <= 9 => digits,
         _ => return None,
     };
     let mut ns = 0_i64;
@@ -368,12 +369,19 @@ mod tests {
             ("2024-02-29T23:59:59.999999999Z", 1_709_251_199_999_999_999),
             ("2000-03-01T00:00:00.5Z", 951_868_800_500_000_000),
             ("2023-10-06 17:35:55.440295Z", 1_696_613_755_440_295_000),
+            ("2023-10-06 17:35:55.440295+00", 1_696_613_755_440_295_000),
+            ("2023-10-06T17:35:55+00:00", 1_696_613_755_000_000_000),
         ] {
             assert_eq!(parse_iso(text.as_bytes()), Some(Wall(ns)), "{text}");
         }
-        for text in
-            ["", "2021-04-17T16:43:40", "2021-04-17T16:43:40.Zx", "2021-13-17T16:43:40Z", "2021/04/17T16:43:40Z"]
-        {
+        for text in [
+            "",
+            "2021-04-17T16:43:40",
+            "2021-04-17T16:43:40.Zx",
+            "2021-04-17T16:43:40+01",
+            "2021-13-17T16:43:40Z",
+            "2021/04/17T16:43:40Z",
+        ] {
             assert_eq!(parse_iso(text.as_bytes()), None, "{text}");
         }
         assert_eq!(iso_time(&mut Cursor::new(b"\"0001-01-01T00:00:00.000000Z\"")), Ok(None));

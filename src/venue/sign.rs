@@ -6,7 +6,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256, Sha384, Sha512};
 use zeroize::Zeroizing;
 
-use crate::credentials::Secret;
+use crate::credentials::{Credentials, Secret};
 use crate::error::{Error, ErrorKind};
 
 /// A key, hashed as far as it can be ahead: signing begins from here.
@@ -79,6 +79,30 @@ impl<M: Mac + KeyInit + Clone> Hasher<M> {
         let mut mac = self.0.clone();
         parts.iter().for_each(|part| mac.update(part));
         mac.finalize().into_bytes()
+    }
+}
+
+/// What signs, and the key and the passphrase that go with it in headers. Without `Debug` on purpose.
+pub(super) struct PhraseKeys {
+    pub(super) hasher: HmacSha256,
+    pub(super) key: Secret,
+    pub(super) passphrase: Secret,
+}
+
+impl PhraseKeys {
+    /// With what the secret gave.
+    pub(super) fn new(credentials: &Credentials, hasher: HmacSha256) -> Result<PhraseKeys, Error> {
+        let Some(passphrase) = &credentials.passphrase else {
+            let text = "needs a passphrase beside key and secret: the one that was chosen for the key";
+            return Err(Error::new(ErrorKind::ArgumentsRequired, text));
+        };
+        for (name, text) in [("key", &credentials.key), ("passphrase", passphrase)] {
+            if text.reveal().bytes().any(|byte| !(b' '..=b'~').contains(&byte)) {
+                let text = format!("the {name} holds what is not printable ASCII: was it copied whole?");
+                return Err(Error::new(ErrorKind::AuthenticationError, text));
+            }
+        }
+        Ok(PhraseKeys { hasher, key: credentials.key.clone(), passphrase: passphrase.clone() })
     }
 }
 

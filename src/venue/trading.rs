@@ -6,18 +6,18 @@
 
 use std::fmt;
 
+use super::shared::{civil, parse_iso};
 use super::sign::percent_encode;
+pub use crate::model::{Fetched, FetchedBook, OrderAct, OrderRow};
+
 use super::{MessageLimit, Method, PrivateChannel, Reply};
 use crate::book::Level;
 use crate::credentials::Credentials;
-use crate::decimal::{DecimalError, Fixed};
+use crate::decimal::{self, DecimalError, Fixed};
 use crate::error::{Error, ErrorKind};
 use crate::json::{JsonError, Node};
 use crate::market::{Market, Markets};
-use crate::model::{
-    Balance, Candle, Code, Currency, Fee, Id, LedgerEntry, MarketId, MyTrade, Order, OrderKind, OrderStatus, Position,
-    Status, TakerSide, Ticker, TimeInForce, Timeframe, Trade, TradingFee, Transaction, Wall,
-};
+use crate::model::{Balance, Code, Id, LedgerEntry, MarketId, MyTrade, Order, Position, Timeframe, Transaction, Wall};
 use rust_decimal::Decimal;
 
 /// The table of a venue's private half.
@@ -208,70 +208,6 @@ pub enum Fetch {
     },
 }
 
-/// The answer to a [`Fetch`].
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Fetched {
-    /// The venue's clock.
-    Time(Wall),
-    /// How it is.
-    Status(Status),
-    /// Its currencies.
-    Currencies(Vec<Currency>),
-    /// A book.
-    OrderBook(FetchedBook),
-    /// A ticker.
-    Ticker(Box<Ticker>),
-    /// The tickers of all markets that are known.
-    Tickers(Vec<(MarketId, Ticker)>),
-    /// Trades, oldest first.
-    Trades(Vec<Trade>),
-    /// Candles, oldest first.
-    Candles(Vec<Candle>),
-    /// Balances of all currencies that are held.
-    Balances(Vec<Balance>),
-    /// Orders, oldest first.
-    Orders(Vec<OrderRow>),
-    /// Own trades, oldest first.
-    MyTrades(Vec<MyTrade>),
-    /// Deposits or withdrawals, oldest first.
-    Transactions(Vec<Transaction>),
-    /// Ledger entries, oldest first.
-    Ledger(Vec<LedgerEntry>),
-    /// Positions that are open.
-    Positions(Vec<Position>),
-    /// What trading costs.
-    TradingFees(Vec<TradingFee>),
-    /// A token. Secret: it opens the account.
-    Token(crate::credentials::Secret),
-    /// Nothing but that it was done.
-    Done,
-    /// The answer to [`Fetch::Raw`], whatever its status.
-    Raw {
-        /// HTTP status.
-        status: u16,
-        /// The body.
-        body: Box<[u8]>,
-    },
-}
-
-/// A book as REST gives it, at the scales of its market unless it had finer numbers.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct FetchedBook {
-    /// Bids, best first.
-    pub bids: Vec<Level>,
-    /// Asks, best first.
-    pub asks: Vec<Level>,
-    /// Decimals of the prices.
-    pub price_scale: u8,
-    /// Decimals of the amounts.
-    pub amount_scale: u8,
-    /// The venue's sequence number.
-    pub nonce: Option<u64>,
-    /// The venue's time.
-    pub venue_time: Option<Wall>,
-}
-
 /// A REST request, signed where it has to be.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SignedRequest {
@@ -318,70 +254,6 @@ pub enum Way {
     Socket,
     /// By REST.
     Rest(Box<SignedRequest>),
-}
-
-/// A request about orders.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum OrderAct {
-    /// A new order: as the order itself says.
-    Create,
-    /// A change of price or amount. The amount is that of the whole order, what is filled included.
-    Edit {
-        /// The price from now on.
-        price: Option<Fixed>,
-        /// The amount from now on.
-        amount: Option<Fixed>,
-    },
-    /// The end of the order.
-    Cancel,
-}
-
-/// What a private message, or the answer to a request about orders, says. Fields that it leaves out are `None` or empty;
-/// they stay as they were.
-#[derive(Clone, Debug, Default)]
-pub struct OrderRow {
-    /// The venue's id.
-    pub id: Id,
-    /// Our id.
-    pub client_order_id: Id,
-    /// The market.
-    pub market: Option<MarketId>,
-    /// Where it stands.
-    pub status: Option<OrderStatus>,
-    /// Buy or sell.
-    pub side: Option<TakerSide>,
-    /// Kind.
-    pub kind: Option<OrderKind>,
-    /// How long it stays.
-    pub time_in_force: Option<TimeInForce>,
-    /// Refused rather than filled at once.
-    pub post_only: Option<bool>,
-    /// It only closes what is open.
-    pub reduce_only: Option<bool>,
-    /// Price.
-    pub price: Option<Fixed>,
-    /// Trigger price.
-    pub trigger_price: Option<Fixed>,
-    /// Amount.
-    pub amount: Option<Fixed>,
-    /// Cost in place of an amount.
-    pub cost_ordered: Option<Fixed>,
-    /// What was filled in all.
-    pub filled: Option<Fixed>,
-    /// What was filled in all, in quote currency.
-    pub cost: Option<Decimal>,
-    /// Average price of the fills.
-    pub average: Option<Decimal>,
-    /// The fee so far, where the venue adds it up itself.
-    pub fee: Option<Fee>,
-    /// When it was made.
-    pub created: Option<Wall>,
-    /// When it changed.
-    pub updated: Option<Wall>,
-    /// When it was filled last.
-    pub last_trade: Option<Wall>,
-    /// Why it was refused.
-    pub error: Option<Error>,
 }
 
 /// One piece of meaning in a private message.
@@ -599,6 +471,8 @@ pub(super) trait Members<'a>: Copy {
     fn money(self, key: &str) -> Option<Decimal>;
     /// A time in milliseconds, bare or in quotes.
     fn ms(self, key: &str) -> Option<Wall>;
+    /// A time in RFC 3339; none for the year 1, which stands for no time.
+    fn iso(self, key: &str) -> Option<Wall>;
     /// An id that is a text or a number.
     fn id(self, key: &str) -> Id;
 }
@@ -624,6 +498,10 @@ impl<'a> Members<'a> for Node<'a> {
         self.get(key).and_then(|node| node.i64().ok()).filter(|ms| *ms > 0).map(Wall::from_ms)
     }
 
+    fn iso(self, key: &str) -> Option<Wall> {
+        parse_iso(self.text(key).as_bytes()).filter(|wall| wall.0 > 0)
+    }
+
     fn id(self, key: &str) -> Id {
         let Some(node) = self.get(key) else { return Id::NONE };
         match (node.str(), node.u64()) {
@@ -632,4 +510,74 @@ impl<'a> Members<'a> for Node<'a> {
             _ => Id::NONE,
         }
     }
+}
+
+/// Path and query of a request, percent-encoded.
+pub(super) struct Target(pub(super) String);
+
+impl Target {
+    /// A path.
+    pub(super) fn new(path: &str) -> Target {
+        Target(path.to_owned())
+    }
+
+    /// One more parameter.
+    pub(super) fn with(mut self, key: &str, value: &str) -> Target {
+        self.0.push(if self.0.contains('?') { '&' } else { '?' });
+        percent_encode(key, &mut self.0);
+        self.0.push('=');
+        percent_encode(value, &mut self.0);
+        self
+    }
+
+    /// One more parameter, if there is a value.
+    pub(super) fn maybe(self, key: &str, value: Option<&str>) -> Target {
+        match value {
+            Some(value) => self.with(key, value),
+            None => self,
+        }
+    }
+
+    /// The parameter `limit`, at most `max`.
+    pub(super) fn limit(self, limit: &Option<u16>, max: u16) -> Target {
+        match limit {
+            Some(limit) => self.with("limit", &(*limit).clamp(1, max).to_string()),
+            None => self,
+        }
+    }
+}
+
+/// `2024-01-02T03:04:05.678Z`
+pub(super) fn iso_text(time: Wall) -> String {
+    const DAY_MS: i64 = 24 * 3600 * 1000;
+    let (days, ms) = (time.ms().div_euclid(DAY_MS), time.ms().rem_euclid(DAY_MS));
+    let (year, month, day) = civil(days);
+    let (hours, minutes, seconds, ms) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60, ms % 1_000);
+    format!("{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.{ms:03}Z")
+}
+
+/// `key` with all that stands before its value, then the text and the quote: a member of a JSON object, without
+/// allocating.
+pub(super) fn push_member(key: &str, text: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(key.as_bytes());
+    for byte in text.bytes() {
+        if matches!(byte, b'"' | b'\\') {
+            out.push(b'\\');
+        }
+        out.push(byte);
+    }
+    out.push(b'"');
+}
+
+/// The same with a number in quotes.
+pub(super) fn push_number(key: &str, number: Fixed, out: &mut Vec<u8>) {
+    out.extend_from_slice(key.as_bytes());
+    decimal::push_text(number.mantissa(), number.scale(), out);
+    out.push(b'"');
+}
+
+/// True for `1822e338-8e16-4740-a998-fcc33dcfc443`.
+pub(super) fn is_uuid(text: &str) -> bool {
+    let is_hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    text.split('-').map(str::len).eq([8, 4, 4, 4, 12]) && text.split('-').all(is_hex)
 }

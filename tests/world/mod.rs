@@ -8,6 +8,7 @@ mod accounts;
 
 use std::collections::HashMap;
 
+#[allow(unused_imports)] // Not every test that has a world trades.
 pub use accounts::{agree, fixed};
 
 use wirebook::credentials::Credentials;

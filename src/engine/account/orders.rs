@@ -25,6 +25,15 @@ pub(crate) struct Orders {
 struct Slot {
     generation: u32,
     order: Option<Order>,
+    /// What its trades add up to. Apart from what the venue says of the order, which may hold them already.
+    traded: Traded,
+}
+
+#[derive(Default)]
+struct Traded {
+    amount: Option<Fixed>,
+    cost: Decimal,
+    fees: Vec<Fee>,
 }
 
 impl Orders {
@@ -52,7 +61,7 @@ impl Orders {
     /// [`ErrorKind::StaleHandle`].
     pub(crate) fn find(&self, id: OrderId) -> Result<&Order, Error> {
         match self.slots.get(id.slot as usize) {
-            Some(Slot { generation, order: Some(order) }) if *generation == id.generation => Ok(order),
+            Some(Slot { generation, order: Some(order), .. }) if *generation == id.generation => Ok(order),
             _ => Err(Error::new(ErrorKind::StaleHandle, "this order has ended and was forgotten")),
         }
     }
@@ -176,6 +185,17 @@ impl Orders {
             changed |= set_some(&mut order.cost, row.cost);
             changed |= set_some(&mut order.average, row.average);
         }
+        // One of them gives the other, where the venue tells only that.
+        let filled = Decimal::from(order.filled);
+        match (row.cost, row.average) {
+            (None, Some(average)) if !knows_less => {
+                order.cost = average.checked_mul(filled).map(|cost| cost.normalize())
+            }
+            (Some(cost), None) if !knows_less => {
+                order.average = cost.checked_div(filled).map(|average| average.normalize());
+            }
+            _ => {}
+        }
         changed |= set_some(&mut order.created, row.created);
         changed |= set_some(&mut order.updated, row.updated);
         changed |= set_some(&mut order.last_trade, row.last_trade);
@@ -218,16 +238,20 @@ impl Orders {
     /// the order.
     pub(crate) fn on_fill(&mut self, trade: &MyTrade) -> Option<u32> {
         let slot = self.place(trade.market, trade.order, Id::NONE)?;
-        let order = self.slots[slot as usize].order.as_mut()?;
-        order.filled = order.filled.checked_add(trade.amount)?;
-        if let Some(cost) = trade.cost {
-            let cost = order.cost.unwrap_or_default().saturating_add(cost);
-            order.cost = Some(cost);
-            order.average = cost.checked_div(Decimal::from(order.filled)).map(|average| average.normalize());
+        let Slot { order: Some(order), traded, .. } = &mut self.slots[slot as usize] else { return None };
+        let amount = traded.amount.unwrap_or(Fixed::new(0, 0)).checked_add(trade.amount)?;
+        traded.amount = Some(amount);
+        traded.cost = traded.cost.saturating_add(trade.cost.unwrap_or_default());
+        if let Some(fee) = trade.fee {
+            add_fee(&mut traded.fees, fee);
         }
         order.last_trade = order.last_trade.max(trade.venue_time);
-        if let Some(fee) = trade.fee {
-            add_fee(&mut order.fees, fee);
+        // The venue may have told by REST what these trades add up to, and more that are still to come.
+        if amount >= order.filled {
+            order.filled = amount;
+            order.cost = Some(traded.cost);
+            order.average = traded.cost.checked_div(Decimal::from(amount)).map(|average| average.normalize());
+            order.fees.clone_from(&traded.fees);
         }
         Some(slot)
     }
@@ -247,7 +271,7 @@ impl Orders {
             return Ok(slot);
         }
         if self.slots.len() < self.orders_max {
-            self.slots.push(Slot { generation: 0, order: None });
+            self.slots.push(Slot { generation: 0, order: None, traded: Traded::default() });
             return Ok(self.slots.len() as u32 - 1);
         }
         while let Some((slot, generation)) = self.ended.pop_front() {
@@ -257,6 +281,9 @@ impl Orders {
             }
             let Some(order) = place.order.take() else { continue };
             place.generation = place.generation.wrapping_add(1);
+            place.traded.amount = None;
+            place.traded.cost = Decimal::ZERO;
+            place.traded.fees.clear();
             self.by_client_id.remove(&order.client_order_id);
             // Under ids that it had before an amendment, too.
             if self.by_id.remove(&(order.market, order.id)).is_none() || self.by_id.len() > self.orders_max {
@@ -413,6 +440,21 @@ mod tests {
         assert_eq!(order.average, Some(Decimal::from(102)));
         assert_eq!(order.fees[0].cost, Decimal::new(2, 1));
         assert_eq!(orders.on_fill(&trade("t3", "nobody's", 1, 1)), None);
+    }
+
+    #[test]
+    fn what_rest_told_already_is_not_added_again() {
+        let mut orders = Orders::new(4);
+        let told = OrderRow { cost: Some(Decimal::from(50)), ..row("v1", OrderStatus::Open, 5) };
+        let slot = orders.on_row(VENUE, &told).unwrap();
+        // The trade that REST counted comes as a missed one, then a new one.
+        orders.on_fill(&trade("t1", "v1", 5, 100)).unwrap();
+        let order = orders.at(slot).unwrap();
+        assert_eq!((order.filled, order.cost), (Fixed::new(5, 1), Some(Decimal::from(50))));
+        orders.on_fill(&trade("t2", "v1", 10, 103)).unwrap();
+        let order = orders.at(slot).unwrap();
+        assert_eq!((order.filled, order.cost), (Fixed::new(15, 1), Some(Decimal::from(153))));
+        assert_eq!((order.fees.len(), order.fees[0].cost), (1, Decimal::new(2, 1)));
     }
 
     #[test]

@@ -36,6 +36,7 @@ use crate::engine::policy::RollingWindow;
 use crate::error::{Error, ErrorKind};
 use crate::market::{Market, Markets};
 use crate::metrics::Stage;
+pub use crate::model::RequestId;
 use crate::model::{Cause, FeedId, FeedState, Health, MarketId, Mono, OrderId, Stamp, Status, Update, VenueId, Wall};
 use crate::venue::{
     self, Act, Answer, AnswerError, Ask, Channel, Decoded, Fetch, Fetched, Item, OrderAct, Profile, Reply, Route,
@@ -55,10 +56,6 @@ impl LinkId {
         self.slot as usize
     }
 }
-
-/// A REST request on its way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct RequestId(pub(crate) u64);
 
 /// What the driver has to do. `Debug` shows no text and no query: logins and signatures are in them.
 pub enum Command {

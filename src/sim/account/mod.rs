@@ -663,11 +663,8 @@ impl Account {
         let (mut reached, mut triggered) = (Vec::new(), Vec::new());
         for order in concerned {
             match (order.status, order.price, order.stop) {
-                (Status::Waiting, _, Some(stop)) => {
-                    if is_beyond(price, stop) {
-                        triggered.push(order.id);
-                    }
-                }
+                (Status::Waiting, _, Some(stop)) if is_beyond(price, stop) => triggered.push(order.id),
+                (Status::Waiting, _, Some(_)) => {}
                 (_, Some(limit), _) => {
                     let distance = match order.side {
                         Side::Bid => limit - price,

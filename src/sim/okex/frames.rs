@@ -25,6 +25,11 @@ pub(super) fn inst_type(symbol: &Symbol) -> &'static str {
     }
 }
 
+/// The number of a market that orders name it by.
+pub(super) fn inst_code(index: usize) -> usize {
+    10_000 + index
+}
+
 /// Whether quantities are contracts.
 fn has_contracts(symbol: &Symbol) -> bool {
     inst_type(symbol) != "SPOT"
@@ -77,6 +82,18 @@ pub(super) fn acknowledged(op: &str, arg: &Value, id: Option<&str>, conn: ConnId
         let _ = write!(out, "\"id\":{id},");
     }
     let _ = write!(out, "\"event\":\"{op}\",\"arg\":{arg}");
+    put_conn(&mut out, conn);
+    out.push('}');
+    out
+}
+
+/// `{"event":"login","code":"0","msg":"","connId":"a4d3ae55"}`
+pub(super) fn logged_in(id: Option<&str>, conn: ConnId) -> String {
+    let mut out = String::from("{");
+    if let Some(id) = id {
+        let _ = write!(out, "\"id\":{id},");
+    }
+    out.push_str("\"event\":\"login\",\"code\":\"0\",\"msg\":\"\"");
     put_conn(&mut out, conn);
     out.push('}');
     out
@@ -308,7 +325,7 @@ pub(super) fn instrument_row(out: &mut String, market: &Market, index: usize) {
         if derivative { symbol.base.as_str() } else { "" },
         if inst_type(symbol) == "FUTURES" { EXPIRY_MS } else { "" },
         symbol.name,
-        10_000 + index,
+        inst_code(index),
         inst_type(symbol),
     );
     qty(out, ",\"lotSz\":", symbol, symbol.step);

@@ -7,6 +7,9 @@
 //!   the 400 are deleted. After a minute without a change an empty update repeats the number. `books5` and `bbo-tbt`
 //!   come whole.
 //! - The text `ping` is answered with the text `pong`. A connection to which nothing was sent for 30 s is closed.
+//! - The private socket wants a login. `orders` tells each transition of each order, `account` and
+//!   `balance_and_position` what it did to the balances, all balances again every 5 s; the answer to an order may come
+//!   before or after. The same orders by REST.
 //! - 3 connections a second, 480 subscriptions, unsubscriptions and logins an hour and connection, 20 REST requests of a
 //!   kind in two seconds.
 //!
@@ -15,17 +18,25 @@
 //! - Beside the spot markets there is one perpetual swap, BTC-USDT-SWAP, and one future, in contracts of a hundredth of
 //!   a coin. The lists of other kinds are empty, and there are no channels of funding, open interest and the like. There
 //!   are no candles of three months.
-//! - All logins fail, so that the private path and the books of VIP users are closed.
+//! - The account pays cash for what it buys on spot markets. It has no tier, so that the books and the fills of VIP users
+//!   are closed, and there are no algo orders.
+//! - A post-only order that would match is refused (51006) rather than taken and canceled.
+//! - Bills have the fee in the row of the currency that pays it.
 //! - The notice of a shutdown comes before every end for age, which the real venue does not have.
 //! - The numbers of orders at a price are made up.
 
+mod auth;
 mod frames;
+mod history;
+mod orders;
+mod private;
 mod rest;
 mod streams;
 
 use serde_json::Value;
 
 use self::streams::Kind;
+use super::account;
 use super::hub::{ConnId, Hub, PerConn, Rules};
 use super::limits::{PerRoute, Sliding};
 use super::market::{Event, Span, Symbol};
@@ -96,6 +107,8 @@ enum Path {
 struct Client {
     path: Path,
     commands: Sliding,
+    /// Whether it has shown the keys of the account.
+    logged_in: bool,
 }
 
 /// The protocol. See the module's documentation.
@@ -108,6 +121,8 @@ pub(super) struct Okex {
     kinds: Vec<Kind>,
     /// The book behind each stream of `books`, by the index of the stream.
     shown: Vec<Option<Shown>>,
+    /// The order that is amended right now, and the client's name for that.
+    amended_by: Option<(u64, String)>,
 }
 
 impl Okex {
@@ -118,6 +133,7 @@ impl Okex {
             requests: PerRoute::new(config.limits.requests_per_2s, 2 * SECOND),
             kinds: Vec::new(),
             shown: Vec::new(),
+            amended_by: None,
         }
     }
 }
@@ -139,7 +155,8 @@ impl Protocol for Okex {
             _ => return Err(rest::not_found(hub)),
         };
         let conn = hub.open(0);
-        self.clients.insert(conn, Client { path, commands: Sliding::new(hub.limits.commands_per_h, HOUR) });
+        let commands = Sliding::new(hub.limits.commands_per_h, HOUR);
+        self.clients.insert(conn, Client { path, commands, logged_in: false });
         Ok(conn)
     }
 
@@ -162,12 +179,17 @@ impl Protocol for Okex {
         self.tell(hub, event);
     }
 
+    fn on_account(&mut self, hub: &mut Hub, event: &account::Event) {
+        self.tell_account(hub, event);
+    }
+
     fn on_book(&mut self, hub: &mut Hub, symbol: usize, pace: usize) {
         self.tell_books(hub, symbol, pace);
     }
 
     fn on_second(&mut self, hub: &mut Hub) {
         self.every_second(hub);
+        self.tell_account_again(hub);
         for conn in hub.conn_ids() {
             if hub.now_ns() >= hub.sent_ns(conn).saturating_add(hub.limits.idle_ns) {
                 hub.close(conn, 4004, "No data received in 30s.");
@@ -238,18 +260,24 @@ impl Okex {
         illegal: &dyn Fn() -> Refusal,
     ) -> Result<(), Refusal> {
         let Some(client) = self.clients.get_mut(conn) else { return Ok(()) };
-        let path = client.path;
+        let (path, logged_in) = (client.path, client.logged_in);
         let is_command = matches!(op, "subscribe" | "unsubscribe" | "login");
         if is_command && client.commands.hit(hub.now_ns()).is_err() {
             return Err(Refusal::new(60014, "Requests too frequent."));
         }
         let args = args.and_then(Value::as_array).filter(|args| !args.is_empty());
         match op {
-            "login" => Err(Refusal::new(60009, "Login failed.")),
+            "login" => {
+                let login = args.and_then(|args| args.first());
+                auth::keys(hub).check_login(login, hub.now_ns()).map_err(|(code, words)| Refusal::new(code, words))?;
+                client.logged_in = true;
+                hub.answer(conn, frames::logged_in(id, conn));
+                Ok(())
+            }
             "subscribe" | "unsubscribe" => {
                 for arg in args.ok_or_else(|| Refusal::new(60013, "Invalid args."))? {
                     let channel = arg.get("channel").and_then(Value::as_str).ok_or_else(illegal)?;
-                    let wanted = self.stream(hub, path, channel, arg)?;
+                    let wanted = self.stream(hub, path, logged_in, channel, arg)?;
                     hub.answer(conn, frames::acknowledged(op, arg, id, conn));
                     let name = hub.stream(wanted).name.clone();
                     if op == "unsubscribe" {
@@ -260,16 +288,21 @@ impl Okex {
                 }
                 Ok(())
             }
-            "order"
-            | "batch-orders"
-            | "cancel-order"
-            | "batch-cancel-orders"
-            | "amend-order"
-            | "batch-amend-orders"
-            | "mass-cancel"
-                if path == Path::Private =>
-            {
-                Err(Refusal::new(60011, "Please log in"))
+            _ if path == Path::Private => {
+                let (name, _, op, many) = orders::OPS.iter().find(|(name, ..)| *name == op).ok_or_else(illegal)?;
+                if !logged_in {
+                    return Err(streams::stranger());
+                }
+                let args = args.filter(|args| args.len() <= if *many { orders::BATCH_MAX } else { 1 });
+                let args = args.ok_or_else(|| Refusal::new(60013, "Invalid args."))?;
+                let id = id.ok_or_else(illegal)?;
+                let (done, time_us) = (self.carry_out(hub, *op, args), hub.now_ns() / 1_000);
+                let text = format!(
+                    "{{\"id\":{id},\"op\":\"{name}\",{done},\"inTime\":\"{time_us}\",\"outTime\":\"{time_us}\"}}"
+                );
+                // The orders' channel may be quicker than the answer.
+                hub.acknowledge(conn, text);
+                Ok(())
             }
             _ => Err(illegal()),
         }

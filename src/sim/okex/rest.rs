@@ -1,19 +1,24 @@
-//! The REST half of the loopback OKX: public data under `/api/v5/public` and `/api/v5/market`.
+//! The REST half of the loopback OKX: public data under `/api/v5/public` and `/api/v5/market`, and the door to what is
+//! the account's.
+
+use serde_json::Value;
 
 use super::super::hub::Hub;
 use super::super::market::Side;
 use super::super::text::put_string;
 use super::super::wire::{HttpReply, Request};
+use super::auth::keys;
+use super::orders::{BATCH_MAX, OPS};
 use super::streams::SPANS;
-use super::{Okex, frames, span};
+use super::{Okex, frames, history, span};
 
 /// Rows of candles and trades in one answer, at most.
 const ROWS_MAX: usize = 500;
 
 /// An answer that is an error: code and message.
-type Answer = Result<String, (u32, String)>;
+pub(super) type Answer = Result<String, (u32, String)>;
 
-type Handler = fn(&mut Hub, &Query<'_>) -> Answer;
+pub(super) type Handler = fn(&mut Hub, &Query<'_>) -> Answer;
 
 const ROUTES: [(&str, Handler); 10] = [
     ("/api/v5/public/time", time),
@@ -28,24 +33,24 @@ const ROUTES: [(&str, Handler); 10] = [
     ("/api/v5/market/history-candles", candles),
 ];
 
-struct Query<'a>(&'a str);
+pub(super) struct Query<'a>(&'a str);
 
 impl Query<'_> {
-    fn value(&self, name: &str) -> Option<&str> {
+    pub(super) fn value(&self, name: &str) -> Option<&str> {
         let pairs = self.0.split('&').filter_map(|pair| pair.split_once('='));
         pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| value).filter(|value| !value.is_empty())
     }
 
-    fn needed(&self, name: &str) -> Result<&str, (u32, String)> {
+    pub(super) fn needed(&self, name: &str) -> Result<&str, (u32, String)> {
         self.value(name).ok_or_else(|| (50014, format!("Parameter {name} can not be empty")))
     }
 
-    fn number(&self, name: &str) -> Result<Option<u64>, (u32, String)> {
+    pub(super) fn number(&self, name: &str) -> Result<Option<u64>, (u32, String)> {
         let Some(value) = self.value(name) else { return Ok(None) };
         value.parse().map(Some).map_err(|_| (51000, format!("Parameter {name} error")))
     }
 
-    fn symbol(&self, hub: &Hub) -> Result<usize, (u32, String)> {
+    pub(super) fn symbol(&self, hub: &Hub) -> Result<usize, (u32, String)> {
         let name = self.needed("instId")?;
         hub.market.index(name).ok_or_else(|| (51001, "Instrument ID doesn't exist.".to_owned()))
     }
@@ -68,21 +73,54 @@ impl Okex {
     }
 
     fn route(&mut self, hub: &mut Hub, request: &Request, path: &str, query: &Query<'_>) -> HttpReply {
-        let Some((route, handler)) = ROUTES.iter().find(|(route, _)| *route == path) else { return not_found(hub) };
-        if request.method != "GET" {
+        let public = ROUTES.iter().find(|(route, _)| *route == path);
+        let private = history::ROUTES.iter().find(|(route, _)| *route == path);
+        let order = OPS.iter().find(|(_, route, ..)| *route == path);
+        let Some(route) = public.or(private).map(|(route, _)| *route).or(order.map(|(_, route, ..)| *route)) else {
+            return not_found(hub);
+        };
+        let is_post = request.method == "POST" && order.is_some();
+        if !is_post && (request.method != "GET" || public.or(private).is_none()) {
             hub.counters.bad_requests += 1;
             return refusal(405, 50115, "Invalid request method.");
         }
         if !self.requests.hit(route, hub.now_ns()) {
             return too_many(hub);
         }
-        match handler(hub, query) {
+        if public.is_none()
+            && let Err((code, words)) = keys(hub).check_request(request, hub.now_ns())
+        {
+            hub.counters.bad_requests += 1;
+            return refusal(401, code, &words);
+        }
+        let rows = match (order, public.or(private)) {
+            (Some((.., op, many)), _) if is_post => match read_args(&request.body, *many) {
+                Ok(args) => {
+                    let (done, time_us) = (self.carry_out(hub, *op, &args), hub.now_ns() / 1_000);
+                    return reply(200, format!("{{{done},\"inTime\":\"{time_us}\",\"outTime\":\"{time_us}\"}}"));
+                }
+                Err(wrong) => Err(wrong),
+            },
+            (_, Some((_, handler))) => handler(hub, query),
+            _ => return not_found(hub),
+        };
+        match rows {
             Ok(rows) => reply(200, format!("{{\"code\":\"0\",\"msg\":\"\",\"data\":[{rows}]}}")),
             Err((code, message)) => {
                 hub.counters.bad_requests += 1;
                 refusal(200, code, &message)
             }
         }
+    }
+}
+
+/// The object of a body, or the objects of its list.
+fn read_args(body: &[u8], many: bool) -> Result<Vec<Value>, (u32, String)> {
+    match (serde_json::from_slice(body), many) {
+        (Ok(Value::Array(args)), true) if (1..=BATCH_MAX).contains(&args.len()) => Ok(args),
+        (Ok(object @ Value::Object(_)), false) => Ok(vec![object]),
+        (Ok(_), _) => Err((51000, "Parameter body error".to_owned())),
+        (Err(_), _) => Err((50002, "JSON syntax error".to_owned())),
     }
 }
 
@@ -109,7 +147,7 @@ fn reply(status: u16, body: String) -> HttpReply {
 }
 
 /// Puts commas between rows.
-fn joined<T>(rows: impl Iterator<Item = T>, mut write: impl FnMut(&mut String, T)) -> String {
+pub(super) fn joined<T>(rows: impl Iterator<Item = T>, mut write: impl FnMut(&mut String, T)) -> String {
     let mut out = String::new();
     for (i, row) in rows.enumerate() {
         if i > 0 {
@@ -165,7 +203,7 @@ fn tickers(hub: &mut Hub, query: &Query<'_>) -> Answer {
     Ok(ticker_rows(hub, rows.into_iter()))
 }
 
-fn inst_type<'a>(query: &'a Query<'_>) -> Result<&'a str, (u32, String)> {
+pub(super) fn inst_type<'a>(query: &'a Query<'_>) -> Result<&'a str, (u32, String)> {
     let inst_type = query.needed("instType")?;
     let known = frames::INST_TYPES.contains(&inst_type);
     known.then_some(inst_type).ok_or((51000, "Parameter instType error".to_owned()))

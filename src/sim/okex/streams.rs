@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::super::hub::{ConnId, Hub, NewStream, Writing};
 use super::super::market::{Event, Side, Span};
 use super::super::shown::{PushedOut, Shown};
-use super::{BOOKS, Okex, Path, Refusal, SECOND, candle_span, frames, span, symbol};
+use super::{BOOKS, Okex, Path, Refusal, SECOND, candle_span, frames, private, span, symbol};
 
 /// Levels a side of `books`.
 const DEPTH: usize = 400;
@@ -62,11 +62,28 @@ pub(super) enum Kind {
     Instruments(usize),
     /// What exists and has no news.
     Silent,
+    /// Balances; those of one currency if the name says so.
+    Account,
+    /// Orders of a kind of markets, an index in [`frames::INST_TYPES`], or of one market.
+    Orders {
+        inst_type: Option<usize>,
+        symbol: Option<usize>,
+    },
+    /// There are never any.
+    Positions,
+    BalanceAndPosition,
 }
 
 impl Okex {
     /// The stream of an argument of a subscription.
-    pub(super) fn stream(&mut self, hub: &mut Hub, path: Path, channel: &str, arg: &Value) -> Result<usize, Refusal> {
+    pub(super) fn stream(
+        &mut self,
+        hub: &mut Hub,
+        path: Path,
+        logged_in: bool,
+        channel: &str,
+        arg: &Value,
+    ) -> Result<usize, Refusal> {
         let (kind, home) = match channel {
             "books" => (Kind::Books, Path::Public),
             "books5" => (Kind::Books5, Path::Public),
@@ -77,10 +94,13 @@ impl Okex {
             "status" => (Kind::Silent, Path::Public),
             "trades-all" => (Kind::AllTrades, Path::Business),
             "books-l2-tbt" | "books50-l2-tbt" if path == Path::Public => {
-                return Err(Refusal::new(60011, "Please log in"));
+                return Err(if logged_in { poor() } else { stranger() });
             }
             "account" | "orders" | "positions" | "balance_and_position" | "fills" if path == Path::Private => {
-                return Err(Refusal::new(60011, "Please log in"));
+                if !logged_in {
+                    return Err(stranger());
+                }
+                return self.private_stream(hub, channel, arg);
             }
             _ => match channel.strip_prefix("candle").and_then(span) {
                 Some(span) => (Kind::Candle(span), Path::Business),
@@ -110,6 +130,43 @@ impl Okex {
             }
         };
         Ok(self.named(hub, &name, symbol, kind))
+    }
+
+    /// The stream of an argument of a subscription on the private path, by somebody who is logged in.
+    fn private_stream(&mut self, hub: &mut Hub, channel: &str, arg: &Value) -> Result<usize, Refusal> {
+        let part = |name: &str| arg.get(name).and_then(Value::as_str).filter(|value| !value.is_empty());
+        let mut name = channel.to_owned();
+        let kind = match channel {
+            "account" => {
+                if let Some(wanted) = part("ccy") {
+                    let known = (0..hub.market.len()).map(|index| hub.market.symbol(index));
+                    let mut known = known.flat_map(|symbol| [&symbol.base, &symbol.quote]);
+                    known.find(|known| *known == wanted).ok_or_else(|| unknown(channel, arg))?;
+                    name.push_str(&format!(":{wanted}"));
+                }
+                Kind::Account
+            }
+            "orders" | "positions" => {
+                let inst_type = part("instType").ok_or_else(|| unknown(channel, arg))?;
+                let at = frames::INST_TYPES.iter().position(|known| *known == inst_type);
+                if at.is_none() && inst_type != "ANY" {
+                    return Err(unknown(channel, arg));
+                }
+                name.push_str(&format!(":{inst_type}"));
+                let symbol = match part("instId") {
+                    None => None,
+                    Some(inst_id) => {
+                        name.push_str(&format!(":{inst_id}"));
+                        Some(symbol(hub, arg).ok_or_else(|| unknown(channel, arg))?)
+                    }
+                };
+                if channel == "orders" { Kind::Orders { inst_type: at, symbol } } else { Kind::Positions }
+            }
+            "balance_and_position" => Kind::BalanceAndPosition,
+            _ => return Err(poor()),
+        };
+        let all = hub.market.len();
+        Ok(self.named(hub, &name, all, kind))
     }
 
     fn named(&mut self, hub: &mut Hub, name: &str, symbol: usize, kind: Kind) -> usize {
@@ -155,7 +212,10 @@ impl Okex {
                 frames::candle(&mut text, hub.market.symbol(index), INTERVALS[span], current, false);
             }
             Kind::Instruments(at) => frames::instruments(&mut text, &hub.market, frames::INST_TYPES[at]),
-            Kind::Silent => return,
+            Kind::Account => private::account(&mut text, hub, stream, "snapshot"),
+            Kind::Positions => private::no_positions(&mut text, hub, stream),
+            Kind::BalanceAndPosition => private::balance_and_position(&mut text, hub, "snapshot"),
+            Kind::Silent | Kind::Orders { .. } => return,
         }
         hub.send_text(conn, text);
     }
@@ -253,6 +313,16 @@ fn is_new_top(hub: &mut Hub, stream: usize, index: usize, depth: usize) -> bool 
     let top = side(Side::Ask).fold(side(Side::Bid).fold(0, print), print);
     let last = hub.market.last_trade(index).id;
     hub.is_news(stream, (top, last))
+}
+
+/// Who has not logged in.
+pub(super) fn stranger() -> Refusal {
+    Refusal::new(60011, "Please log in")
+}
+
+/// Who does not trade enough for a channel.
+fn poor() -> Refusal {
+    Refusal::new(64003, "Your trading fee tier doesn't meet the requirement to access this channel")
 }
 
 fn unknown(channel: &str, arg: &Value) -> Refusal {

@@ -308,7 +308,7 @@ fn on_usual_level(
     if !c.eat_text(b"[") {
         return None;
     }
-    let topic = channels.topic(c.plain_u64()?)?;
+    let topic = channels.topic(c.plain_early_u64()?)?;
     if !c.eat_text(b",[") {
         return None;
     }
@@ -322,7 +322,7 @@ fn on_usual_level(
     } else if c.eat_text(b",0,-1],") {
         (false, 0)
     } else {
-        if !c.eat_text(b",1,") && (!c.eat_text(b",") || c.plain_u64()? == 0 || !c.eat_text(b",")) {
+        if !c.eat_text(b",1,") && (!c.eat_text(b",") || c.plain_early_u64()? == 0 || !c.eat_text(b",")) {
             return None;
         }
         let amount = c.decimal(route.amount_scale).ok()?;

@@ -40,7 +40,7 @@ fn item(adapter: &mut Bitfinex, frame: &str) -> Item {
     let mut out = Decoded::new();
     adapter.on_frame(frame.as_bytes(), &routes(&[BOOK]), &mut out).unwrap();
     assert_eq!(out.items.len(), 1, "{:?}", out.items);
-    out.items.remove(0)
+    out.items[0].clone()
 }
 
 fn fixed(text: &str) -> Option<Fixed> {

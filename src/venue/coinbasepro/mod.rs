@@ -4,7 +4,15 @@
 //! whole on the stream, then in changes without any number: the order of the stream is all there is. Frames above the
 //! decoders are from captures of April 2021; what differs since then is said there.
 
+mod fetch;
+#[cfg(test)]
+mod fetch_tests;
+mod orders;
+mod private;
+#[cfg(test)]
+mod private_tests;
 mod rest;
+mod rows;
 #[cfg(test)]
 mod tests;
 
@@ -19,7 +27,7 @@ use crate::book::{Level, Rule};
 use crate::error::{Error, ErrorKind};
 use crate::json::{Cursor, DocParser, JsonError, JsonErrorKind, Kind};
 use crate::market::Market;
-use crate::model::{Health, Id, Status, TakerSide, Ticker, Trade, Wall};
+use crate::model::{Health, Id, Status, TakerSide, Ticker, Timeframe, Trade, Wall};
 use crate::sys::pairs::Between;
 
 /// Coinbase Exchange.
@@ -40,13 +48,17 @@ pub static COINBASEPRO: Profile = Profile {
     weight_header: "",
     top_depths: &[],
     snapshot_depths: &[(u16::MAX, 1)],
-    timeframes: &[],
+    // By REST only.
+    timeframes: {
+        use Timeframe::*;
+        &[M1, M5, M15, H1, H6, D1]
+    },
     rule: Rule::Unnumbered,
     top_rule: Rule::Unnumbered,
     book_window: 0,
     market_lists: 1,
     ping_text: None,
-    trading: None,
+    trading: Some(&private::TRADING),
     open: || Box::new(CoinbasePro::default()),
 };
 

@@ -1,16 +1,19 @@
 //! Markets and refusals, as REST spells them.
 
 use crate::error::{Error, ErrorKind};
-use crate::json::{Cursor, Doc, Node};
+use crate::json::{Cursor, Doc, Kind, Node};
 use crate::market::{Limits, Market, MarketKind};
-use crate::model::{MarketId, VenueId};
-use crate::venue::Reply;
+use crate::model::{Code, MarketId, VenueId};
 use crate::venue::shared::{cut, limit, readable};
+use crate::venue::{Reply, trading};
 
 /// `[{"id":"BTC-USD","base_currency":"BTC","quote_currency":"USD","base_min_size":"0.0001","base_max_size":"280",
 /// "quote_increment":"0.01","base_increment":"0.00000001","min_market_funds":"5","status":"online"}]`; without the
 /// sizes since 2022.
 pub(super) fn markets(doc: &Doc<'_>) -> Result<Vec<Market>, Error> {
+    if doc.root().kind() != Kind::Array {
+        return Err(Error::new(ErrorKind::BadResponse, "the list of products is no array"));
+    }
     readable(doc.root().iter().map(market), "products")
 }
 
@@ -48,6 +51,11 @@ fn code(currency: &str) -> &str {
     if currency == "CGLD" { "CELO" } else { currency }
 }
 
+/// The same as a code; none of what cannot be one.
+pub(super) fn currency(spelling: &str) -> Code {
+    trading::code(code(spelling))
+}
+
 /// `{"message":"NotFound"}`
 pub(super) fn refusal(reply: &Reply<'_>) -> Error {
     let mut message = "";
@@ -59,8 +67,10 @@ pub(super) fn refusal(reply: &Reply<'_>) -> Error {
         c.skip()
     });
     let by_status = ErrorKind::of_http_status(reply.status);
+    // Of these the message is the venue's own.
+    let otherwise = if matches!(reply.status, 400 | 404) { ErrorKind::ExchangeError } else { by_status };
     match known {
-        Ok(()) if !message.is_empty() => Error::new(kind_of(message, by_status), cut(message)),
+        Ok(()) if !message.is_empty() => Error::new(kind_of(message, otherwise), cut(message)),
         _ => Error::new(by_status, format!("HTTP status {}", reply.status)),
     }
 }
@@ -72,6 +82,7 @@ pub(super) fn kind_of(message: &str, otherwise: ErrorKind) -> ErrorKind {
         "Insufficient funds" => InsufficientFunds,
         "NotFound" => OrderNotFound,
         "Invalid API Key" | "invalid signature" | "Invalid Passphrase" | "Authentication Failed" => AuthenticationError,
+        "request timestamp expired" | "invalid timestamp" => InvalidNonce,
         "Product not found" => BadSymbol,
         "Invalid order id" => InvalidOrder,
         "Private rate limit exceeded" | "Public rate limit exceeded" => RateLimitExceeded,

@@ -7,7 +7,6 @@ use crate::model::{
     Balance, Fee, LedgerEntry, LedgerKind, Liquidity, MyTrade, OrderStatus, TimeInForce, Transaction, TransactionKind,
     TransactionStatus, Wall,
 };
-use crate::venue::shared::parse_iso;
 use crate::venue::trading::{Members, OrderRow, PrivateRow, PrivateRows};
 
 /// `{"order_id":"OK4GJX-KSTLS-7DZZO5","order_userref":3,"exec_id":"TGBB7L-HT5LX-J3BZ4A","exec_type":"trade",
@@ -124,7 +123,7 @@ pub(super) fn on_ledger(row: Node<'_>, out: &mut PrivateRows) {
 }
 
 fn time(row: Node<'_>) -> Option<Wall> {
-    parse_iso(row.text("timestamp").as_bytes()).filter(|wall| wall.0 > 0)
+    row.iso("timestamp")
 }
 
 fn time_in_force(word: &str) -> Option<TimeInForce> {

@@ -6,7 +6,7 @@ use super::names::push_v2_symbol;
 use crate::decimal::Fixed;
 use crate::error::{Error, ErrorKind};
 use crate::model::{Id, Order, OrderKind, TakerSide, TimeInForce};
-use crate::venue::trading::{Context, unsupported};
+use crate::venue::trading::{Context, is_uuid, unsupported};
 use crate::venue::written::{flag, key, number, text};
 
 /// The beginning of any request, up to its first parameter.
@@ -133,8 +133,7 @@ fn client_order_id(id: &Id) -> Result<&str, Error> {
     let is_hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let is_uuid = match text.len() {
         32 => is_hex(text),
-        36 => text.split('-').map(str::len).eq([8, 4, 4, 4, 12]) && text.split('-').all(is_hex),
-        _ => false,
+        _ => is_uuid(text),
     };
     let is_free_text = (1..=18).contains(&text.len()) && !text.contains(['"', '\\']);
     if is_uuid || is_free_text {

@@ -11,10 +11,10 @@ use crate::error::{Error, ErrorKind};
 use crate::json::Node;
 use crate::market::{Market, MarketKind};
 use crate::model::{Candle, Code, MarketId, Ticker, Timeframe, Trade, TransactionKind, Wall};
-use crate::venue::shared::{civil, no_candles, unreadable};
-use crate::venue::sign::percent_encode;
+use crate::venue::shared::{no_candles, unreadable};
 use crate::venue::trading::{
-    self, Context, Fetch, Fetched, FetchedBook, Members, OrderRow, SignedRequest, needs_credentials, unsupported,
+    self, Context, Fetch, Fetched, FetchedBook, Members, OrderRow, SignedRequest, Target, iso_text, needs_credentials,
+    unsupported,
 };
 use crate::venue::{Method, Profile, Reply};
 
@@ -47,7 +47,7 @@ impl OkexTrading {
         cx: &Context<'_>,
     ) -> Result<SignedRequest, Error> {
         let keys = self.keys.as_ref().ok_or_else(|| needs_credentials().at(self.profile.id))?;
-        let time = iso(cx.now);
+        let time = iso_text(cx.now);
         let sign = keys.hasher.base64_text(&[time.as_bytes(), method.as_str().as_bytes(), target.as_bytes(), &body]);
         let headers = vec![
             ("OK-ACCESS-KEY", keys.key.reveal().to_owned()),
@@ -346,29 +346,7 @@ fn no_data() -> Error {
     Error::new(ErrorKind::NullResponse, "the answer holds no data")
 }
 
-/// Path and query.
-struct Target(String);
-
 impl Target {
-    fn new(path: &str) -> Target {
-        Target(path.to_owned())
-    }
-
-    fn with(mut self, key: &str, value: &str) -> Target {
-        self.0.push(if self.0.contains('?') { '&' } else { '?' });
-        percent_encode(key, &mut self.0);
-        self.0.push('=');
-        percent_encode(value, &mut self.0);
-        self
-    }
-
-    fn limit(self, limit: &Option<u16>, max: u16) -> Target {
-        match limit {
-            Some(limit) => self.with("limit", &(*limit).clamp(1, max).to_string()),
-            None => self,
-        }
-    }
-
     fn since(self, key: &str, since: &Option<Wall>) -> Target {
         match since {
             Some(since) => self.with(key, &since.ms().to_string()),
@@ -387,12 +365,4 @@ impl Target {
             None => self,
         }
     }
-}
-
-/// `2024-01-02T03:04:05.678Z`
-fn iso(time: Wall) -> String {
-    let (days, ms) = (time.ms().div_euclid(DAY_MS), time.ms().rem_euclid(DAY_MS));
-    let (year, month, day) = civil(days);
-    let (hours, minutes, seconds, ms) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60, ms % 1_000);
-    format!("{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.{ms:03}Z")
 }

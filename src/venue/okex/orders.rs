@@ -1,11 +1,10 @@
 //! Orders in the venue's words, the same on the socket and by REST. Nothing is allocated on the way.
 
-use crate::decimal::{self, Fixed};
 use crate::error::{Error, ErrorKind};
 use crate::market::{Market, MarketKind};
 use crate::model::{Id, Order, OrderKind, TimeInForce};
 use crate::venue::OrderAct;
-use crate::venue::trading::unsupported;
+use crate::venue::trading::{push_member, push_number, unsupported};
 
 /// What an order operation says of its order.
 pub(super) fn push_order(
@@ -110,25 +109,6 @@ fn push_ids(order: &Order, out: &mut Vec<u8>) -> Result<(), Error> {
         (true, true) => return Err(Error::new(ErrorKind::InvalidOrder, "the order has no id yet")),
     }
     Ok(())
-}
-
-/// `key` with all that stands before its value, then the number and the quote.
-fn push_number(key: &str, number: Fixed, out: &mut Vec<u8>) {
-    out.extend_from_slice(key.as_bytes());
-    decimal::push_text(number.mantissa(), number.scale(), out);
-    out.push(b'"');
-}
-
-/// The same with a text.
-pub(super) fn push_member(key: &str, text: &str, out: &mut Vec<u8>) {
-    out.extend_from_slice(key.as_bytes());
-    for byte in text.bytes() {
-        if matches!(byte, b'"' | b'\\') {
-            out.push(b'\\');
-        }
-        out.push(byte);
-    }
-    out.push(b'"');
 }
 
 pub(super) fn push_u64(number: u64, out: &mut Vec<u8>) {

@@ -4,19 +4,19 @@
 //! no channel that everybody may have: they stand in the rows of `orders`. Orders name the market by its number.
 
 use super::fetch::accepted;
-use super::orders::{push_member, push_order, push_u64};
+use super::orders::{push_order, push_u64};
 use super::rest::refused;
 use super::{OKCOIN, OKEX, quoted_id, rows};
-use crate::credentials::{Credentials, Secret};
+use crate::credentials::Credentials;
 use crate::error::{Error, ErrorKind};
 use crate::json::{DocParser, JsonError, Node};
 use crate::market::Market;
 use crate::model::{Id, Order};
 use crate::venue::shared::cut;
-use crate::venue::sign::HmacSha256;
+use crate::venue::sign::{HmacSha256, PhraseKeys};
 use crate::venue::trading::{
     Ability, Context, Fetch, Fetched, Members, OrderAct, OrderRow, PrivateRow, PrivateRows, SignedRequest, Trading,
-    TradingProfile, Way, needs_credentials, unsupported,
+    TradingProfile, Way, needs_credentials, push_member, unsupported,
 };
 use crate::venue::{MessageLimit, Method, PrivateChannel, Profile, Reply};
 
@@ -121,19 +121,12 @@ pub(super) struct OkexTrading {
     pub(super) profile: &'static Profile,
     /// Orders go over the socket.
     on_socket: bool,
-    pub(super) keys: Option<Keys>,
+    pub(super) keys: Option<PhraseKeys>,
     pub(super) doc: DocParser,
     /// What was subscribed on this connection: each channel once at most.
     asked: Vec<Asked>,
     /// The login was sent and not answered yet.
     logging_in: bool,
-}
-
-/// What signs, and what goes with it. Without `Debug` on purpose.
-pub(super) struct Keys {
-    pub(super) hasher: HmacSha256,
-    pub(super) key: Secret,
-    pub(super) passphrase: Secret,
 }
 
 struct Asked {
@@ -151,27 +144,10 @@ impl OkexTrading {
         on_socket: bool,
         credentials: Option<&Credentials>,
     ) -> Result<Box<dyn Trading>, Error> {
-        let keys = credentials.map(Keys::new).transpose().map_err(|error| error.at(profile.id))?;
+        let keys = |credentials: &Credentials| PhraseKeys::new(credentials, HmacSha256::new(&credentials.secret)?);
+        let keys = credentials.map(keys).transpose().map_err(|error| error.at(profile.id))?;
         let doc = DocParser::default();
         Ok(Box::new(OkexTrading { profile, on_socket, keys, doc, asked: Vec::new(), logging_in: false }))
-    }
-}
-
-impl Keys {
-    fn new(credentials: &Credentials) -> Result<Keys, Error> {
-        let Some(passphrase) = &credentials.passphrase else {
-            let text = "needs a passphrase beside key and secret: the one that was chosen for the key";
-            return Err(Error::new(ErrorKind::ArgumentsRequired, text));
-        };
-        // Both stand in headers.
-        for (name, text) in [("key", &credentials.key), ("passphrase", passphrase)] {
-            if text.reveal().bytes().any(|byte| !(b' '..=b'~').contains(&byte)) {
-                let text = format!("the {name} holds what is not printable ASCII: was it copied whole?");
-                return Err(Error::new(ErrorKind::AuthenticationError, text));
-            }
-        }
-        let hasher = HmacSha256::new(&credentials.secret)?;
-        Ok(Keys { hasher, key: credentials.key.clone(), passphrase: passphrase.clone() })
     }
 }
 
