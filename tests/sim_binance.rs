@@ -951,7 +951,7 @@ fn three_hundred_connects_in_five_minutes_are_the_most() {
 #[test]
 fn paths_that_are_no_streams_are_not_found() {
     let mut run = Run::binance();
-    for target in ["/", "/wss", "/ws-api/v3", "/streams?streams=a@trade", "/public/ws", "ws"] {
+    for target in ["/", "/wss", "/ws-api/v2", "/streams?streams=a@trade", "/public/ws", "ws"] {
         assert_eq!(run.venue.connect(run.now, target).unwrap_err().status, 404, "{target}");
     }
     for target in ["/ws", "/ws/", "/stream", "/stream?", "/stream?streams=", "/ws/btcusdt@trade/", "/ws?a=b"] {
