@@ -72,7 +72,7 @@ const LEVEL_LINES: usize = 12;
 ///
 /// Looked up once per message, by the text in the message: a hash of a few bytes, one look into a small table, and one
 /// compare in the row that it names, which has everything else. With a thousand topics in turn, these are the lines that
-/// are waited for; those of the [`Footprint`] come meanwhile.
+/// are waited for; those of the book come meanwhile.
 #[derive(Debug, Default)]
 pub struct Routes {
     rows: Vec<Option<Row>>,
